@@ -1,1 +1,30 @@
-//! Being written.
+//! The shared memory between the tenants of a GPU and the arbiter.
+//!
+//! This crate exists so that the preloaded library and the arbiter mean the same thing by every byte they share. It
+//! knows the layout of the region file, who may write which field, and the few protocols on it: joining a slot
+//! ([`Slot::claim`]), waking the arbiter ([`Doorbell`]), passing copies piece by piece ([`Lane`]), keeping within the
+//! machine's map budget ([`Layout::charge_maps`]) and publishing a channel hash ([`Gpu::publish`]). It knows nothing
+//! of CUDA, of scheduling policy or of the other crates. It must never block without a bound, trust a value that
+//! another process wrote, hold a pointer or a lock in shared memory, or leave a state behind that `kill -9` of any
+//! process could make permanent.
+//!
+//! Every field has one writer, named at the field; the exceptions are claimed by compare-and-swap and say so. Every
+//! number is an atomic of fixed width, so that a torn or racing read is still some value, which the reader checks.
+
+mod doorbell;
+mod file;
+mod gpu;
+mod lane;
+mod layout;
+mod maps;
+mod slot;
+mod sync;
+
+pub use doorbell::Doorbell;
+pub use file::{OpenError, Region};
+pub use gpu::{Bus, Gpu, GpuKey, HashTable, MAX_MASKS};
+pub use lane::{Lane, LaneView, Waited, ticket_after};
+pub use layout::{GPUS, Header, LANES, Layout, MAGIC, SLOTS, VERSION};
+pub use maps::MapBudgetExceeded;
+pub use slot::{Class, ColorState, Direction, Slot, SlotFull, Tenant, WaitHistogram};
+pub use sync::monotonic_nanos;

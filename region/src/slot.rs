@@ -1,0 +1,273 @@
+//! One tenant's place in the region.
+
+use crate::lane::Lane;
+use crate::layout::{GPUS, LANES};
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
+
+/// The two directions of the bus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(usize)]
+pub enum Direction {
+    /// Host to device.
+    H2d = 0,
+    /// Device to host.
+    D2h = 1,
+}
+
+impl Direction {
+    /// Both.
+    pub const ALL: [Direction; 2] = [Direction::H2d, Direction::D2h];
+
+    /// `h2d` or `d2h`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Direction::H2d => "h2d",
+            Direction::D2h => "d2h",
+        }
+    }
+}
+
+macro_rules! coded {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $code:literal $text:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name {
+            $($(#[$vdoc])* $variant,)*
+        }
+
+        impl $name {
+            /// The number that stands for it in the region.
+            pub const fn code(self) -> u32 {
+                match self { $($name::$variant => $code,)* }
+            }
+
+            /// What the number means; a number that means nothing gives `None`.
+            pub const fn from_code(code: u32) -> Option<Self> {
+                match code { $($code => Some($name::$variant),)* _ => None }
+            }
+
+            /// The word for it, in variables, JSON and messages.
+            pub const fn name(self) -> &'static str {
+                match self { $($name::$variant => $text,)* }
+            }
+        }
+    };
+}
+
+coded! {
+    /// What a tenant is to the others.
+    Class {
+        /// Latency-sensitive: goes first.
+        Ls = 1 "ls",
+        /// Best-effort: takes what is left.
+        Be = 2 "be",
+    }
+}
+
+coded! {
+    /// Whether a tenant's memory is coloured, and if not, why.
+    ColorState {
+        /// Nothing was allocated yet that could be.
+        Pending = 0 "pending",
+        /// Coloured.
+        On = 1 "on",
+        /// Switched off by the operator.
+        Off = 2 "off",
+        /// There is no table for the GPU.
+        NoTable = 3 "no table for this GPU: run `missile probe`",
+        /// The driver's kernel interface is not one that Missile knows.
+        UnknownDriver = 4 "driver version not known to Missile",
+        /// The colour asked for is not one of the table's.
+        NoSuchColor = 5 "the table has no such colour",
+        /// The pager's self-test failed.
+        SelfTestFailed = 6 "re-backing did not pass its self-test",
+        /// The kernel answered a map call with something unexpected.
+        MapFailed = 7 "the kernel refused a map call",
+    }
+}
+
+/// The region has no free slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlotFull;
+
+/// Times that copies waited for the arbiter: bucket `i` counts waits of less than 2^i microseconds (and not less than
+/// 2^(i-1)); the last one all longer ones.
+#[repr(C)]
+pub struct WaitHistogram([AtomicU32; 24]);
+
+impl WaitHistogram {
+    /// Tenant: counts one wait.
+    pub fn record(&self, micros: u64) {
+        let bucket = (u64::BITS - micros.leading_zeros()) as usize;
+        self.0[bucket.min(self.0.len() - 1)].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The upper bound, in microseconds, of the bucket in which the given part of the waits (0 to 1) is reached; 0
+    /// where nothing waited.
+    pub fn quantile_us(&self, part: f64) -> u64 {
+        let counts: Vec<u64> = self.0.iter().map(|n| n.load(Ordering::Relaxed).into()).collect();
+        let total: u64 = counts.iter().sum();
+        let wanted = (total as f64 * part).ceil() as u64;
+        let mut seen = 0;
+        for (i, count) in counts.iter().enumerate() {
+            seen += count;
+            if total > 0 && seen >= wanted {
+                return 1 << i;
+            }
+        }
+        0
+    }
+
+    pub(crate) fn clear(&self) {
+        for word in &self.0 {
+            word.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+/// What a tenant says of itself. Written by the tenant alone; the arbiter clears it when the tenant is gone.
+#[repr(C)]
+pub struct Tenant {
+    /// [`Class`]; 0 until the tenant has filled in its part.
+    pub class: AtomicU32,
+    /// Its weight among its class, 1 to 10000.
+    pub weight: AtomicU32,
+    /// Its colour, or `u32::MAX` for none.
+    pub color: AtomicU32,
+    /// [`ColorState`].
+    pub color_state: AtomicU32,
+    /// How many SMs it is confined to, 0 for all.
+    pub sms: AtomicU32,
+    /// 1 while its copies are gated.
+    pub copies: AtomicU32,
+    /// The program's name, NUL-padded.
+    pub name: [AtomicU64; 4],
+    /// Bytes allocated on the tenant's colour.
+    pub colored_bytes: AtomicU64,
+    /// Bytes allocated in governed calls that stayed as the driver made them.
+    pub uncolored_bytes: AtomicU64,
+    /// Bytes moved, by [`Direction`], for each GPU.
+    pub moved: [[AtomicU64; 2]; GPUS],
+    /// Kernels launched.
+    pub launches: AtomicU64,
+    /// Graphs launched.
+    pub graph_launches: AtomicU64,
+    /// UVM maps held ([`crate::Layout::charge_maps`]).
+    pub maps: AtomicU64,
+    /// Waits cut short because the arbiter did not answer in time.
+    pub gate_timeouts: AtomicU64,
+    /// How long copies waited.
+    pub copy_wait: WaitHistogram,
+}
+
+/// One tenant's place.
+#[repr(C, align(4096))]
+pub struct Slot {
+    /// Process id in the low half, a count of claims in the high half; low half 0 while free. A tenant takes a free
+    /// slot by compare-and-swap; the arbiter alone frees it, once the process is gone.
+    claim: AtomicU64,
+    /// What the tenant says of itself.
+    pub tenant: Tenant,
+    /// The tenant's copies, by GPU, [`Direction`] and lane. Whole pages of their own: the tenant hands these to the
+    /// GPU, which writes what streams reach.
+    lanes: LanePages,
+}
+
+#[repr(C, align(4096))]
+struct LanePages([[[Lane; LANES]; 2]; GPUS]);
+
+impl Slot {
+    /// The process that holds the slot.
+    pub fn pid(&self) -> Option<u32> {
+        match self.claim.load(Ordering::Acquire) as u32 {
+            0 => None,
+            pid => Some(pid),
+        }
+    }
+
+    /// Tenant: takes the slot if it is free.
+    pub fn claim(&self, pid: u32) -> bool {
+        let held = self.claim.load(Ordering::Acquire);
+        let next = ((held >> 32).wrapping_add(1)) << 32 | u64::from(pid);
+        held as u32 == 0 && self.claim.compare_exchange(held, next, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
+    /// Arbiter: frees the slot of a tenant that is gone, with all that it held.
+    pub fn release(&self) {
+        let tenant = &self.tenant;
+        for word in [&tenant.class, &tenant.weight, &tenant.color, &tenant.color_state, &tenant.sms, &tenant.copies] {
+            word.store(0, Ordering::Relaxed);
+        }
+        let counters = [
+            &tenant.colored_bytes,
+            &tenant.uncolored_bytes,
+            &tenant.launches,
+            &tenant.graph_launches,
+            &tenant.maps,
+            &tenant.gate_timeouts,
+        ];
+        for word in counters.into_iter().chain(&tenant.name).chain(tenant.moved.iter().flatten()) {
+            word.store(0, Ordering::Relaxed);
+        }
+        tenant.copy_wait.clear();
+        for lane in self.lanes.0.iter().flatten().flatten() {
+            lane.clear();
+        }
+        let held = self.claim.load(Ordering::Relaxed);
+        self.claim.store(held >> 32 << 32, Ordering::Release);
+    }
+
+    /// One lane.
+    pub fn lane(&self, gpu: usize, direction: Direction, lane: usize) -> &Lane {
+        &self.lanes.0[gpu][direction as usize][lane]
+    }
+
+    /// All lanes of one direction of a GPU's bus.
+    pub fn lanes(&self, gpu: usize, direction: Direction) -> &[Lane; LANES] {
+        &self.lanes.0[gpu][direction as usize]
+    }
+
+    /// The pages of the lanes, for the driver's host registration: address and size in bytes.
+    pub fn lane_pages(&self) -> (*mut u8, usize) {
+        (std::ptr::from_ref(&self.lanes).cast_mut().cast(), size_of::<LanePages>())
+    }
+}
+
+impl Tenant {
+    /// Tenant: writes the program's name, cut to 32 bytes.
+    pub fn set_name(&self, name: &[u8]) {
+        let mut bytes = [0; 32];
+        let used = name.len().min(bytes.len());
+        bytes[..used].copy_from_slice(&name[..used]);
+        for (word, chunk) in self.name.iter().zip(bytes.chunks_exact(8)) {
+            word.store(u64::from_le_bytes(std::array::from_fn(|i| chunk[i])), Ordering::Relaxed);
+        }
+    }
+
+    /// The program's name; bytes that are not printable ASCII come out as `?`.
+    pub fn name(&self) -> String {
+        self.name
+            .iter()
+            .flat_map(|word| word.load(Ordering::Relaxed).to_le_bytes())
+            .take_while(|&byte| byte != 0)
+            .map(|byte| if byte.is_ascii_graphic() || byte == b' ' { char::from(byte) } else { '?' })
+            .collect()
+    }
+
+    /// The tenant's class, once it has filled in its part with a class that exists.
+    pub fn class(&self) -> Option<Class> {
+        Class::from_code(self.class.load(Ordering::Acquire))
+    }
+
+    /// The tenant's weight, brought into 1 to 10000.
+    pub fn weight(&self) -> u32 {
+        self.weight.load(Ordering::Relaxed).clamp(1, 10_000)
+    }
+}
+
+impl crate::Layout {
+    /// Tenant: takes a free slot for the process and returns its index. Does not wait and takes no lock.
+    pub fn join(&self, pid: u32) -> Result<usize, SlotFull> {
+        self.slots.iter().position(|slot| slot.claim(pid)).ok_or(SlotFull)
+    }
+}

@@ -1,0 +1,154 @@
+//! The region as its users see it: a file that is made, joined, left, damaged and taken over.
+#![cfg(not(loom))]
+
+use region::{Class, Direction, GpuKey, HashTable, Layout, OpenError, Region, SLOTS};
+use std::sync::atomic::Ordering;
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a temporary folder")
+}
+
+#[test]
+fn a_region_is_joined_by_those_who_open_it() {
+    let folder = folder();
+    let path = folder.path().join("region");
+    let made = Region::create(&path).expect("made");
+    let opened = Region::open(&path).expect("opened");
+    let slot = opened.layout().join(4711).expect("a free slot");
+    assert_eq!(made.layout().slots[slot].pid(), Some(4711));
+    assert!(opened.arbiter_is_alive());
+    drop(made);
+    assert!(!opened.arbiter_is_alive(), "the lock ends with its holder");
+}
+
+#[test]
+fn nobody_else_may_read_the_region() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = folder();
+    let path = folder.path().join("region");
+    let _made = Region::create(&path).expect("made");
+    assert_eq!(std::fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn a_second_arbiter_is_refused() {
+    let folder = folder();
+    let path = folder.path().join("region");
+    let _first = Region::create(&path).expect("made");
+    assert!(matches!(Region::create(&path), Err(OpenError::Held(_))));
+}
+
+#[test]
+fn a_dead_arbiters_region_is_taken_over_with_its_tenants() {
+    let folder = folder();
+    let path = folder.path().join("region");
+    let first = Region::create(&path).expect("made");
+    let slot = first.layout().join(4711).expect("a slot");
+    drop(first);
+    let second = Region::create(&path).expect("taken over");
+    assert_eq!(second.layout().slots[slot].pid(), Some(4711));
+}
+
+#[test]
+fn what_is_no_region_is_not_mapped() {
+    let folder = folder();
+    let path = folder.path().join("region");
+    assert!(matches!(Region::open(&path), Err(OpenError::Missing(_))));
+    for content in [&b""[..], b"MISSILE", &vec![7; Layout::SIZE][..], &vec![0; Layout::SIZE - 1][..]] {
+        std::fs::write(&path, content).expect("written");
+        assert!(matches!(Region::open(&path), Err(OpenError::Foreign(_))), "{} bytes", content.len());
+    }
+}
+
+#[test]
+fn a_region_of_another_version_is_refused_and_replaced() {
+    let folder = folder();
+    let path = folder.path().join("region");
+    let made = Region::create(&path).expect("made");
+    made.layout().header.version.store(99, Ordering::Relaxed);
+    assert!(matches!(Region::open(&path), Err(OpenError::Foreign(_))));
+    assert!(matches!(Region::create(&path), Err(OpenError::Held(_))), "its arbiter lives");
+    drop(made);
+    Region::create(&path).expect("replaced once nobody holds it");
+}
+
+#[test]
+fn a_full_region_says_so_and_a_freed_slot_is_used_again() {
+    let folder = folder();
+    let region = Region::create(&folder.path().join("region")).expect("made");
+    let layout = region.layout();
+    for pid in 1..=SLOTS as u32 {
+        layout.join(pid).expect("a slot");
+    }
+    assert!(layout.join(9999).is_err());
+    layout.slots[17].release();
+    assert_eq!(layout.join(9999), Ok(17));
+}
+
+#[test]
+fn nothing_of_a_dead_tenant_stays_behind() {
+    let folder = folder();
+    let region = Region::create(&folder.path().join("region")).expect("made");
+    let layout = region.layout();
+    layout.header.map_budget.store(100, Ordering::Relaxed);
+    let slot = layout.join(4711).expect("a slot");
+    let tenant = &layout.slots[slot].tenant;
+    tenant.set_name(b"python3");
+    tenant.class.store(Class::Ls.code(), Ordering::Release);
+    tenant.moved[3][1].store(5, Ordering::Relaxed);
+    tenant.copy_wait.record(90);
+    layout.charge_maps(slot, 100).expect("within the budget");
+    let lane = layout.slots[slot].lane(1, Direction::H2d, 2);
+    lane.ask(lane.take(3) + 2);
+    layout.slots[slot].release();
+    assert_eq!((tenant.name(), tenant.class(), layout.maps_used()), (String::new(), None, 0));
+    assert_eq!((tenant.moved[3][1].load(Ordering::Relaxed), tenant.copy_wait.quantile_us(1.0)), (0, 0));
+    assert_eq!(lane.view().pending, 0);
+}
+
+#[test]
+fn the_map_budget_is_never_exceeded_however_many_charge_at_once() {
+    let folder = folder();
+    let region = Region::create(&folder.path().join("region")).expect("made");
+    let layout = region.layout();
+    layout.header.map_budget.store(1000, Ordering::Relaxed);
+    let granted: u64 = std::thread::scope(|scope| {
+        let tenants: Vec<_> = (0..8)
+            .map(|pid| {
+                let slot = layout.join(pid + 1).expect("a slot");
+                scope.spawn(move || (0..1000).filter(|_| layout.charge_maps(slot, 3).is_ok()).count() as u64 * 3)
+            })
+            .collect();
+        tenants.into_iter().map(|tenant| tenant.join().expect("no panic")).sum()
+    });
+    assert!(granted <= 1000, "{granted} maps were granted of 1000");
+    assert_eq!(layout.maps_used(), granted, "a refused charge leaves nothing behind");
+}
+
+#[test]
+fn a_published_hash_is_read_as_it_was_written() {
+    let folder = folder();
+    let region = Region::create(&folder.path().join("region")).expect("made");
+    let layout = region.layout();
+    let index = layout.gpu_index(GpuKey::from_uuid([7; 16])).expect("an entry");
+    assert_eq!(layout.gpu_index(GpuKey::from_uuid([7; 16])), Some(index), "the same GPU, the same entry");
+    let gpu = &layout.header.gpus[index];
+    assert_eq!(gpu.hash(), None);
+    let table = HashTable::new(4096, &[0x1c_bd6a_b000]).expect("a table");
+    gpu.publish(Some(&table));
+    assert_eq!(gpu.hash(), Some(table));
+    gpu.publish(None);
+    assert_eq!(gpu.hash(), None);
+}
+
+#[test]
+fn wait_times_are_told_by_their_quantile() {
+    let folder = folder();
+    let region = Region::create(&folder.path().join("region")).expect("made");
+    let waits = &region.layout().slots[0].tenant.copy_wait;
+    for _ in 0..99 {
+        waits.record(3);
+    }
+    waits.record(900);
+    assert_eq!((waits.quantile_us(0.5), waits.quantile_us(0.99), waits.quantile_us(1.0)), (4, 4, 1024));
+}

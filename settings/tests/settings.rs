@@ -1,0 +1,90 @@
+//! Settings as an operator writes them.
+
+use region::Class;
+use settings::{ColorChoice, LogLevel, Settings, SmChoice, VARIABLES};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use units::Bytes;
+
+fn read(variables: &[(&str, &str)]) -> (Settings, Vec<String>) {
+    let get = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| OsString::from(value));
+    let (settings, problems) = Settings::read(&get);
+    (settings, problems.iter().map(ToString::to_string).collect())
+}
+
+#[test]
+fn nothing_set_gives_the_documented_defaults() {
+    let (settings, problems) = read(&[("XDG_RUNTIME_DIR", "/run/user/7")]);
+    assert!(problems.is_empty());
+    assert_eq!((settings.class, settings.weight, settings.color), (Class::Be, 1024, ColorChoice::Auto));
+    assert_eq!((settings.color_min, settings.color_max, settings.copies), (Bytes::mib(2), None, true));
+    assert_eq!((settings.strict, settings.disable, settings.log), (false, false, LogLevel::Warn));
+    assert_eq!(settings.region, PathBuf::from("/run/user/7/missile/region"));
+}
+
+#[test]
+fn every_variable_is_read() {
+    let (settings, problems) = read(&[
+        ("MISSILE_CLASS", "ls"),
+        ("MISSILE_WEIGHT", "10000"),
+        ("MISSILE_COLOR", "1"),
+        ("MISSILE_COLOR_MIN", "64K"),
+        ("MISSILE_COLOR_MAX", "8G"),
+        ("MISSILE_SMS", "66"),
+        ("MISSILE_COPIES", "off"),
+        ("MISSILE_IDLE_MS", "0"),
+        ("MISSILE_TABLE", "/t"),
+        ("MISSILE_REGION", "/r"),
+        ("MISSILE_STRICT", "1"),
+        ("MISSILE_DISABLE", "1"),
+        ("MISSILE_LOG", "debug:/var/log/x y"),
+    ]);
+    assert!(problems.is_empty(), "{problems:?}");
+    assert_eq!((settings.class, settings.weight, settings.color), (Class::Ls, 10_000, ColorChoice::Number(1)));
+    assert_eq!((settings.color_min, settings.color_max), (Bytes::kib(64), Some(Bytes::gib(8))));
+    assert_eq!((settings.sms, settings.copies, settings.idle.as_millis()), (SmChoice::Number(66), false, 0));
+    assert_eq!((settings.table, settings.region), (Some("/t".into()), "/r".into()));
+    assert_eq!((settings.strict, settings.disable), (true, true));
+    assert_eq!((settings.log, settings.log_file), (LogLevel::Debug, Some("/var/log/x y".into())));
+}
+
+#[test]
+fn a_bad_value_names_itself_and_leaves_the_default() {
+    for (name, bad) in [
+        ("MISSILE_CLASS", "LS"),
+        ("MISSILE_WEIGHT", "0"),
+        ("MISSILE_WEIGHT", "10001"),
+        ("MISSILE_COLOR", "-1"),
+        ("MISSILE_COLOR_MIN", "2 MB"),
+        ("MISSILE_SMS", "0"),
+        ("MISSILE_COPIES", "yes"),
+        ("MISSILE_IDLE_MS", "10001"),
+        ("MISSILE_STRICT", "true"),
+        ("MISSILE_DISABLE", "2"),
+        ("MISSILE_LOG", "loud"),
+    ] {
+        let (settings, problems) = read(&[(name, bad)]);
+        assert_eq!(problems.len(), 1, "{name}={bad}");
+        assert!(problems[0].contains(name) && problems[0].contains(bad), "{}", problems[0]);
+        assert_eq!(settings, read(&[]).0, "{name}={bad}");
+    }
+}
+
+#[test]
+fn auto_gives_the_classes_different_colors() {
+    for colors in [2, 4, 12] {
+        let [ls, be] = [Class::Ls, Class::Be].map(|class| ColorChoice::Auto.resolve(class, colors));
+        assert!(ls.is_some() && be.is_some() && ls != be);
+    }
+    assert_eq!(ColorChoice::Auto.resolve(Class::Ls, 1), None, "one colour separates nobody");
+    assert_eq!(ColorChoice::Number(2).resolve(Class::Ls, 2), None);
+}
+
+#[test]
+fn the_table_of_variables_has_each_name_once() {
+    let mut names: Vec<_> = VARIABLES.iter().map(|variable| variable.name).collect();
+    let all = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), all);
+}

@@ -1,2 +1,53 @@
 //! The command line of Missile.
-fn main() {}
+
+mod commands;
+mod demo;
+mod failure;
+mod governance;
+mod interrupt;
+mod known_gpus;
+mod libraries;
+mod mps;
+mod percentiles;
+mod preload;
+mod private_folder;
+mod simulated;
+mod tables;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+/// Gives each tenant of one NVIDIA GPU its own DRAM channels, its part of the PCIe bus and its SMs.
+///
+/// Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not possible on this machine. `run` passes the program's own code on.
+#[derive(Debug, clap::Parser)]
+#[command(version)]
+enum Command {
+    Run(commands::run::Arguments),
+    Up(commands::up::Arguments),
+    Down(commands::down::Arguments),
+    Probe(commands::probe::Arguments),
+    Top(commands::top::Arguments),
+    Demo(commands::demo::Arguments),
+    #[command(hide = true)]
+    Tenant(commands::tenant::Arguments),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Command::parse() {
+        Command::Run(arguments) => commands::run::run(arguments),
+        Command::Up(arguments) => commands::up::run(arguments),
+        Command::Down(arguments) => commands::down::run(arguments),
+        Command::Probe(arguments) => commands::probe::run(arguments),
+        Command::Top(arguments) => commands::top::run(arguments),
+        Command::Demo(arguments) => commands::demo::run(arguments),
+        Command::Tenant(arguments) => commands::tenant::run(arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("missile: {failure}");
+            failure.code()
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! A client that only copies from host to device, for measuring how the bus is shared.
+//!
+//! `copier bulk SIZE` copies back to back; `copier ls SIZE PERIOD_US` copies once a period. Both end after `--seconds`
+//! and print one line of JSON: how long a copy took (from the time it was due on), and the bytes a second.
+
+#[allow(dead_code, reason = "the driver is bound once for all clients, and this one only copies")]
+#[path = "../src/demo/driver.rs"]
+mod driver;
+#[path = "../src/percentiles.rs"]
+mod percentiles;
+
+use clap::Parser;
+use driver::Driver;
+use percentiles::Latencies;
+use std::error::Error;
+use std::time::{Duration, Instant};
+use units::Bytes;
+
+#[derive(Debug, clap::Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    role: Role,
+    /// How long to copy
+    #[arg(long, global = true, default_value_t = 5.0)]
+    seconds: f64,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Role {
+    /// Copies back to back
+    Bulk {
+        /// How much at a time, such as 64M
+        size: Bytes,
+    },
+    /// Copies once a period
+    Ls {
+        /// How much at a time, such as 256K
+        size: Bytes,
+        /// The period in microseconds
+        period_us: u64,
+    },
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments = Arguments::parse();
+    let (size, period) = match arguments.role {
+        Role::Bulk { size } => (size, None),
+        Role::Ls { size, period_us } => (size, Some(Duration::from_micros(period_us))),
+    };
+    let driver = Driver::start()?;
+    let (host, device, stream) =
+        (driver.allocate_host(size.as_usize())?, driver.allocate(size.as_usize())?, driver.stream()?);
+    let copy = || driver.copy_to_device(device, host, stream).and_then(|()| driver.wait(stream));
+    copy()?;
+
+    let time = Duration::try_from_secs_f64(arguments.seconds)?;
+    let started = Instant::now();
+    let mut micros = Vec::new();
+    let mut due = started;
+    while started.elapsed() < time {
+        match period {
+            Some(_) => std::thread::sleep(due.saturating_duration_since(Instant::now())),
+            None => due = Instant::now(),
+        }
+        copy()?;
+        micros.push(due.elapsed().as_secs_f64() * 1e6);
+        due += period.unwrap_or_default();
+    }
+    let gbps = micros.len() as f64 * size.get() as f64 / started.elapsed().as_secs_f64() / 1e9;
+    let Some(Latencies { count, p50_us, p99_us, max_us }) = Latencies::of(micros) else {
+        return Err("there was no time for a copy: give more --seconds".into());
+    };
+    println!(
+        "{}",
+        serde_json::json!({ "copies": count, "p50_us": p50_us, "p99_us": p99_us, "max_us": max_us, "gbps": gbps })
+    );
+    Ok(())
+}

@@ -1,0 +1,173 @@
+//! Table files: what is saved is read back, and nothing else is.
+
+mod common;
+
+use common::{MadeUpGpu, SIDE_MASK, UUID};
+use hashprobe::{GpuUuid, Options, Table, TableError};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
+use tempfile::TempDir;
+use units::{Bytes, PhysAddr};
+
+fn table_of(mask: u64) -> Table {
+    let options = Options { samples: 1_000, held_out: 1_000, ..Options::default() };
+    let mut gpu = MadeUpGpu::with_mask(mask);
+    gpu.smids.retain(|&smid| smid != 11);
+    let finding = hashprobe::probe(&mut gpu, &options, &mut |_| ()).unwrap();
+    Table::new(&finding, UNIX_EPOCH + Duration::from_secs(1_795_000_000))
+}
+
+fn saved() -> (TempDir, PathBuf, Table) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = Table::default_path(folder.path(), UUID);
+    let table = table_of(SIDE_MASK);
+    table.save(&path).unwrap();
+    (folder, path, table)
+}
+
+/// Saves the table with a part of its text replaced and a checksum that is right for it; what loading says.
+fn load_with(from: &str, to: &str) -> Result<Table, TableError> {
+    let (_folder, path, _) = saved();
+    let text = fs::read_to_string(&path).unwrap();
+    let content = text.split_once('\n').unwrap().1;
+    assert!(content.contains(from), "{from} is not in:\n{content}");
+    let content = content.replace(from, to);
+    let checksum = crc32fast::hash(content.as_bytes());
+    fs::write(&path, format!("checksum = \"crc32:{checksum:08x}\"\n{content}")).unwrap();
+    Table::load(&path)
+}
+
+#[test]
+fn a_table_is_read_as_it_was_saved() {
+    let (_folder, path, table) = saved();
+    assert_eq!(path.file_name().unwrap().to_str(), Some(&*format!("{UUID}.toml")));
+    assert_eq!(Table::load(&path).unwrap(), table);
+}
+
+#[test]
+fn a_table_knows_the_colours_of_addresses_and_the_sides_of_sms() {
+    let (_folder, path, _) = saved();
+    let table = Table::load(&path).unwrap();
+    assert_eq!((table.colors(), table.page()), (2, Bytes::kib(4)));
+    for (address, color) in [(0, 0), (0x1000, 1), (0x1FFF, 1), (0x4000, 0), (0x3000, 0), (0x4_0000_1000, 0)] {
+        assert_eq!(table.color_of(PhysAddr::new(address)), color, "{address:#x}");
+    }
+    assert_eq!((table.side_of_sm(0), table.side_of_sm(2), table.side_of_sm(11)), (Some(0), Some(1), None));
+    assert_eq!(table.side_of_sm(999), None);
+}
+
+#[test]
+fn a_table_of_one_colour_says_why_and_colours_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("table.toml");
+    table_of(SIDE_MASK | 0x400).save(&path).unwrap();
+    let table = Table::load(&path).unwrap();
+    assert_eq!((table.colors(), table.color_of(PhysAddr::new(0x1000))), (1, 0));
+    assert_eq!(table.why_not(), Some("sides alternate every 1 KiB, so that each 4 KiB page lies on both"));
+}
+
+#[test]
+fn saving_replaces_the_file_and_leaves_nothing_else() {
+    let (_folder, path, table) = saved();
+    table.save(&path).unwrap();
+    let names: Vec<_> = fs::read_dir(path.parent().unwrap()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(names, [path]);
+}
+
+#[test]
+fn a_failed_save_says_where_and_leaves_nothing() {
+    let (folder, path, table) = saved();
+    let below_a_file = path.join("table.toml");
+    let refusal = table.save(&below_a_file).unwrap_err();
+    assert!(matches!(refusal, TableError::Write { .. }));
+    assert!(refusal.to_string().contains(below_a_file.to_str().unwrap()));
+    let onto_a_folder = folder.path().join("tables");
+    assert!(matches!(table.save(&onto_a_folder), Err(TableError::Write { .. })));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_missing_table_says_how_to_make_one() {
+    let refusal = Table::load(Path::new("/nonexistent/table.toml")).unwrap_err();
+    assert!(refusal.to_string().starts_with("cannot read the table /nonexistent/table.toml"), "{refusal}");
+    assert!(refusal.to_string().contains("missile probe"), "{refusal}");
+}
+
+#[test]
+fn a_changed_or_cut_table_is_refused() {
+    let (_folder, path, _) = saved();
+    let text = fs::read_to_string(&path).unwrap();
+    let mut damages: Vec<String> = [0, 10, 100, text.len() - 1].map(|end| text[..end].to_owned()).into();
+    damages.push(text.replace("0x1cbd6ab000", "0x1cbd6aa000"));
+    damages.push(text.replace('\n', "\r\n"));
+    for damage in damages {
+        fs::write(&path, &damage).unwrap();
+        assert!(matches!(Table::load(&path), Err(TableError::Damaged { .. })), "{damage}");
+    }
+}
+
+#[test]
+fn a_table_of_another_version_is_refused() {
+    let refusal = load_with("version = 1", "version = 2").unwrap_err();
+    assert!(matches!(refusal, TableError::Version { found: 2, .. }), "{refusal}");
+}
+
+#[test]
+fn a_table_that_cannot_be_true_is_refused() {
+    for (from, to, fault) in [
+        ("0x1cbd6ab000", "0x0", "a mask is 0"),
+        ("0x1cbd6ab000", "0x1000001cbd6ab000", "beyond 2^52"),
+        ("0x1cbd6ab000", "0x1cbd6aa000", "unit"),
+        ("[\"0x1cbd6ab000\"]", "[]", "no or too many masks"),
+        ("classes = 2", "classes = 4", "classes"),
+        ("colors = 2", "colors = 1", "number of colours"),
+        ("colors = 2", "colors = 3", "number of colours"),
+        ("page_bytes = 4096", "page_bytes = 8192", "page size"),
+        ("page_bytes = 4096", "page_bytes = 65536", "number of colours"),
+        ("accuracy = 1.0", "accuracy = 1.5", "accuracy"),
+        ("accuracy = 1.0", "accuracy = nan", "accuracy"),
+        ("sm_side = [0", "sm_side = [2", "SM side"),
+        ("2026-11-18T", "last Tuesday ", "time of measurement"),
+    ] {
+        match load_with(from, to) {
+            Err(TableError::Implausible { what, .. }) => assert!(what.contains(fault), "{from} -> {to}: {what}"),
+            other => panic!("{from} -> {to}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_table_with_unknown_or_missing_keys_is_refused() {
+    for (from, to) in [("colors = 2\n", ""), ("colors = 2", "colors = 2\nfuture = 1"), ("\"xor\"", "\"riddle\"")] {
+        assert!(matches!(load_with(from, to), Err(TableError::Damaged { .. })), "{from} -> {to}");
+    }
+}
+
+#[test]
+fn the_table_of_another_gpu_or_driver_is_refused() {
+    let (_folder, path, table) = saved();
+    table.check_for(&path, UUID, "580.1.00").unwrap();
+    let refusal = table.check_for(&path, GpuUuid([1; 16]), "580.1.00").unwrap_err();
+    assert!(matches!(refusal, TableError::OtherGpu { .. }), "{refusal}");
+    let refusal = table.check_for(&path, UUID, "595.2.00").unwrap_err();
+    assert!(matches!(refusal, TableError::OtherDriver { .. }), "{refusal}");
+    assert!(refusal.to_string().contains(path.to_str().unwrap()), "{refusal}");
+}
+
+#[test]
+fn the_json_report_has_the_stable_keys() {
+    let (_folder, path, table) = saved();
+    let report = serde_json::to_value(table.report(Some(&path))).unwrap();
+    assert_eq!(report["gpu"]["uuid"], UUID.to_string());
+    assert_eq!((&report["gpu"]["name"], &report["gpu"]["sms"]), (&"made-up".into(), &12.into()));
+    assert_eq!((&report["page_bytes"], &report["colors"]), (&4096.into(), &2.into()));
+    let level = &report["levels"][0];
+    assert_eq!((&level["name"], &level["kind"]), (&"side".into(), &"xor".into()));
+    assert_eq!(level["masks"], serde_json::json!(["0x1cbd6ab000"]));
+    assert_eq!((&level["unit_bytes"], &level["classes"]), (&4096.into(), &2.into()));
+    assert_eq!(report["sm_side"], serde_json::json!([0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1, -1]));
+    assert_eq!(report["table"], path.to_str().unwrap());
+    assert!(report["seconds"].is_f64() && level["accuracy"].is_f64());
+    assert!(report["granule_bytes"].is_null() && report["slices"].is_null());
+}

@@ -1,0 +1,169 @@
+//! The arbiter's life: one loop over the region until it is asked to end.
+
+use crate::bus::{Activity, BusGate};
+use crate::error::ArbiterError;
+use crate::pace::{Pace, Pause};
+use crate::stop::Stop;
+use crate::tables::{Publisher, Tables};
+use crate::tenants::Tenants;
+use crate::watch::{DeathWatch, EndOnDrop};
+use region::{Direction, GPUS, Layout, Region, monotonic_nanos};
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Duration;
+use units::{Bytes, Nanos};
+
+/// How many UVM maps all tenants together may hold unless the operator says otherwise: three quarters of what the
+/// kernel has handles for.
+pub const DEFAULT_MAP_BUDGET: u64 = 384 * 1024;
+/// The size of a piece of a contended copy unless the operator says otherwise.
+pub const DEFAULT_PIECE: Bytes = Bytes::kib(256);
+
+const LEAST_PIECE: Bytes = Bytes::kib(4);
+const MOST_PIECE: Bytes = Bytes::gib(1);
+
+/// How often new claims are looked for while the arbiter is awake, and how often it looks for deaths by itself.
+const CLAIMS: Nanos = Nanos::from_millis(1);
+const DEATHS: Nanos = Nanos::from_millis(1000);
+
+/// How the arbiter is to run.
+pub struct Options {
+    /// The region's file; its folder exists.
+    pub region: PathBuf,
+    /// How many UVM maps all tenants together may hold.
+    pub map_budget: u64,
+    /// The size of a piece of a contended copy.
+    pub piece: Bytes,
+    /// Where the channel hashes come from.
+    pub tables: Box<dyn Tables>,
+}
+
+impl Options {
+    /// The usual options for a region at this path.
+    pub fn new(region: PathBuf, tables: Box<dyn Tables>) -> Self {
+        Options { region, map_budget: DEFAULT_MAP_BUDGET, piece: DEFAULT_PIECE, tables }
+    }
+}
+
+/// Is the arbiter until `stop` is requested; then removes the region's file. A region that a dead arbiter left is taken
+/// over with the tenants in it.
+pub fn run(options: Options, stop: &Stop) -> Result<(), ArbiterError> {
+    let piece = options.piece;
+    if !(LEAST_PIECE..=MOST_PIECE).contains(&piece) {
+        return Err(ArbiterError::Piece { piece, least: LEAST_PIECE, most: MOST_PIECE });
+    }
+    let watch = DeathWatch::new(stop)?;
+    let region = Region::create(&options.region)?;
+    let path = region.path().to_owned();
+    let ended = thread::scope(|scope| {
+        let _end = EndOnDrop(&watch);
+        let layout = region.layout();
+        thread::Builder::new()
+            .name("missile-watch".to_owned())
+            .spawn_scoped(scope, || watch.ring_until_end(&layout.header.doorbell))
+            .map_err(|error| ArbiterError::Watch { what: "thread", error })?;
+        Arbiter::new(layout, options, &watch).run_until(stop);
+        Ok(())
+    });
+    let removed = region.remove().map_err(|error| ArbiterError::Remove { path, error });
+    ended.and(removed)
+}
+
+struct Arbiter<'a> {
+    layout: &'a Layout,
+    watch: &'a DeathWatch,
+    piece: Bytes,
+    tenants: Tenants,
+    buses: Vec<BusGate>,
+    publisher: Publisher,
+    pace: Pace,
+    claims_noticed: Option<Nanos>,
+    deaths_noticed: Option<Nanos>,
+}
+
+impl<'a> Arbiter<'a> {
+    fn new(layout: &'a Layout, options: Options, watch: &'a DeathWatch) -> Self {
+        let header = &layout.header;
+        let now = monotonic_nanos();
+        header.map_budget.store(options.map_budget, Ordering::Relaxed);
+        // In range: at most a gibibyte.
+        header.piece_bytes.store(options.piece.get() as u32, Ordering::Relaxed);
+        header.started.store(now, Ordering::Relaxed);
+        header.heartbeat.store(now, Ordering::Relaxed);
+        let buses =
+            (0..GPUS).flat_map(|gpu| Direction::ALL.map(|direction| BusGate::new(layout, gpu, direction))).collect();
+        // Last: who sees it sees the rest, and what tenants move from then on is counted.
+        header.arbiter_pid.store(std::process::id(), Ordering::Release);
+        Arbiter {
+            layout,
+            watch,
+            piece: options.piece,
+            tenants: Tenants::new(),
+            buses,
+            publisher: Publisher::new(options.tables),
+            pace: Pace::new(thread::available_parallelism().map_or(1, usize::from)),
+            claims_noticed: None,
+            deaths_noticed: None,
+        }
+    }
+
+    fn run_until(mut self, stop: &Stop) {
+        // SAFETY: takes integers only. Naps of microseconds would otherwise last 50 us longer; without it they do.
+        unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1 as libc::c_ulong) };
+        while !stop.is_requested() {
+            let now = Nanos::new(monotonic_nanos());
+            let found = self.turn(now);
+            match self.pace.after(&found, !self.tenants.live().is_empty(), now) {
+                Pause::Spin => std::hint::spin_loop(),
+                Pause::Nap(time) => thread::sleep(time),
+                Pause::Sleep(limit) => self.sleep(limit, stop),
+            }
+        }
+        // Whoever still maps the region need not cut copies into pieces any more.
+        for gpu in &self.layout.header.gpus {
+            for direction in Direction::ALL {
+                gpu.bus(direction).contended.store(0, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn turn(&mut self, now: Nanos) -> Activity {
+        let layout = self.layout;
+        layout.header.heartbeat.store(now.get(), Ordering::Relaxed);
+        let joined = self.notice_tenants(now);
+        self.publisher.turn(layout, joined, now);
+        self.tenants.read(layout);
+        let in_use = self.buses.iter_mut().filter(|bus| bus.is_in_use(layout));
+        in_use.fold(Activity::default(), |found, bus| found.and(bus.turn(layout, self.tenants.live(), self.piece, now)))
+    }
+
+    /// Notices who came and who died. True if somebody came.
+    fn notice_tenants(&mut self, now: Nanos) -> bool {
+        let due = |last: Option<Nanos>, every| last.is_none_or(|last| now.saturating_sub(last) >= every);
+        let (layout, buses) = (self.layout, &mut self.buses);
+        let mut forget = |slot| buses.iter_mut().for_each(|bus| bus.forget(layout, slot, now));
+        let mut joined = false;
+        if due(self.claims_noticed, CLAIMS) {
+            self.claims_noticed = Some(now);
+            joined = self.tenants.notice_claims(layout, self.watch, &mut forget);
+        }
+        if self.watch.take_deaths() || due(self.deaths_noticed, DEATHS) {
+            self.deaths_noticed = Some(now);
+            self.tenants.reap(layout, self.watch, &mut forget);
+        }
+        joined
+    }
+
+    fn sleep(&mut self, limit: Duration, stop: &Stop) {
+        // A bell rings for a reason: whatever it is, the next turn looks at everything.
+        self.claims_noticed = None;
+        let layout = self.layout;
+        layout.header.doorbell.sleep(Some(limit), || {
+            stop.is_requested()
+                || self.watch.has_deaths()
+                || self.tenants.has_news(layout)
+                || self.buses.iter().any(|bus| bus.is_in_use(layout) && bus.is_wanted(layout, self.tenants.live()))
+        });
+    }
+}

@@ -1,0 +1,155 @@
+//! What moved over one direction of a bus: the total, how busy it is, and whether more than one tenant uses it.
+
+use region::{Bus, SLOTS};
+use std::sync::atomic::Ordering;
+use units::{Bytes, Nanos};
+
+/// A tenant uses a direction of the bus for this long after it last moved or wanted something there.
+pub(crate) const CONTENTION_MEMORY: Nanos = Nanos::from_millis(100);
+
+/// The most that one tenant is believed to have moved between two looks. Tenants write their counters themselves; a
+/// wild one must not spoil the total for good.
+const BELIEVABLE: Bytes = Bytes::gib(1024);
+
+const BUCKETS: usize = 10;
+const BUCKET: Nanos = Nanos::from_millis(100);
+
+/// The traffic of one direction of a bus.
+pub(crate) struct Meter {
+    /// By slot: the tenant's counter as last seen.
+    seen: [u64; SLOTS],
+    /// By slot: when the tenant last used this direction.
+    used: [Option<Nanos>; SLOTS],
+    total: Bytes,
+    /// The bytes of the last second, in tenths.
+    buckets: [Bytes; BUCKETS],
+    /// The number of the newest bucket since the clock's zero.
+    newest: u64,
+    busiest: Bytes,
+}
+
+impl Meter {
+    /// A meter that counts from what the tenants' counters say now.
+    pub(crate) fn new(seen: [u64; SLOTS]) -> Self {
+        Meter {
+            seen,
+            used: [None; SLOTS],
+            total: Bytes::ZERO,
+            buckets: [Bytes::ZERO; BUCKETS],
+            newest: 0,
+            busiest: Bytes::ZERO,
+        }
+    }
+
+    /// Takes in the counter of the tenant in `slot`, and whether it wants something now. True if it moved bytes.
+    pub(crate) fn look(&mut self, slot: usize, counter: u64, wants: bool, now: Nanos) -> bool {
+        // A counter that went back is one that was written anew; what it shows is no movement.
+        let moved = Bytes::new(counter.saturating_sub(self.seen[slot])).min(BELIEVABLE);
+        self.seen[slot] = counter;
+        self.advance(now);
+        self.total = self.total.saturating_add(moved);
+        let bucket = &mut self.buckets[(self.newest % BUCKETS as u64) as usize];
+        *bucket = bucket.saturating_add(moved);
+        if moved > Bytes::ZERO || wants {
+            self.used[slot] = Some(now);
+        }
+        moved > Bytes::ZERO
+    }
+
+    /// Forgets the tenant in `slot`; what it moved stays in the total.
+    pub(crate) fn forget(&mut self, slot: usize) {
+        (self.seen[slot], self.used[slot]) = (0, None);
+    }
+
+    /// When anyone last used this direction.
+    pub(crate) fn last_used(&self) -> Option<Nanos> {
+        self.used.iter().flatten().max().copied()
+    }
+
+    /// Writes what there is to say into the region. True while the direction shows as busy.
+    pub(crate) fn publish(&mut self, bus: &Bus, now: Nanos) -> bool {
+        self.advance(now);
+        let users = self.used.iter().flatten().filter(|&&used| now.saturating_sub(used) < CONTENTION_MEMORY).count();
+        let second: Bytes = self.buckets.iter().copied().sum();
+        self.busiest = self.busiest.max(second);
+        let busy = u128::from(second.get()) * 1000 / u128::from(self.busiest.get().max(1));
+        write(&bus.contended, u32::from(users > 1));
+        write(&bus.busy_permille, busy as u32);
+        if bus.bytes.load(Ordering::Relaxed) != self.total.get() {
+            bus.bytes.store(self.total.get(), Ordering::Relaxed);
+        }
+        busy > 0
+    }
+
+    fn advance(&mut self, now: Nanos) {
+        let newest = now.get() / BUCKET.get();
+        for passed in 1..=newest.saturating_sub(self.newest).min(BUCKETS as u64) {
+            self.buckets[((self.newest + passed) % BUCKETS as u64) as usize] = Bytes::ZERO;
+        }
+        self.newest = self.newest.max(newest);
+    }
+}
+
+/// Writes only what changes: tenants read these words at every copy, and an unchanged line stays in their caches.
+fn write(word: &std::sync::atomic::AtomicU32, value: u32) {
+    if word.load(Ordering::Relaxed) != value {
+        word.store(value, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bus() -> Bus {
+        Bus { contended: 0.into(), busy_permille: 0.into(), bytes: 0.into() }
+    }
+
+    fn at(ms: u64) -> Nanos {
+        Nanos::from_millis(10_000 + ms)
+    }
+
+    #[test]
+    fn a_bus_is_contended_while_two_tenants_used_it_of_late() {
+        let (mut meter, bus) = (Meter::new([0; SLOTS]), bus());
+        let contended = |meter: &mut Meter, ms| {
+            meter.publish(&bus, at(ms));
+            bus.contended.load(Ordering::Relaxed)
+        };
+        meter.look(3, 10, false, at(0));
+        assert_eq!(contended(&mut meter, 0), 0);
+        meter.look(5, 0, true, at(50));
+        assert_eq!(contended(&mut meter, 50), 1);
+        assert_eq!(contended(&mut meter, 99), 1);
+        assert_eq!(contended(&mut meter, 100), 0);
+    }
+
+    #[test]
+    fn the_total_keeps_what_dead_tenants_moved_and_believes_no_wild_counter() {
+        let (mut meter, bus) = (Meter::new([7; SLOTS]), bus());
+        assert!(meter.look(0, 107, false, at(0)));
+        meter.forget(0);
+        meter.look(0, 20, false, at(1));
+        meter.look(0, 3, false, at(2));
+        meter.publish(&bus, at(2));
+        assert_eq!(bus.bytes.load(Ordering::Relaxed), 120);
+        meter.look(0, u64::MAX, false, at(3));
+        meter.publish(&bus, at(3));
+        assert_eq!(bus.bytes.load(Ordering::Relaxed), 120 + BELIEVABLE.get());
+    }
+
+    #[test]
+    fn the_busy_ratio_is_of_the_busiest_second_and_fades() {
+        let (mut meter, bus) = (Meter::new([0; SLOTS]), bus());
+        let busy = |meter: &mut Meter, ms| {
+            meter.publish(&bus, at(ms));
+            bus.busy_permille.load(Ordering::Relaxed)
+        };
+        meter.look(0, 1000, false, at(0));
+        assert_eq!(busy(&mut meter, 900), 1000);
+        assert_eq!(busy(&mut meter, 1000), 0);
+        meter.look(0, 1250, false, at(2000));
+        assert_eq!(busy(&mut meter, 2000), 250);
+        assert_eq!(busy(&mut meter, 60_000), 0);
+    }
+}

@@ -1,0 +1,208 @@
+//! What an onlooker sees of the arbiter and its tenants: for `top`, as JSON or as a table.
+
+use region::{ColorState, Direction, Region, Slot};
+use serde::Serialize;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use units::{Bytes, Nanos};
+
+/// The state of the machine at one moment. The JSON keys are stable; more may be added.
+#[derive(Clone, Debug, Serialize)]
+pub struct Snapshot {
+    /// The arbiter, if one lives.
+    pub arbiter: Option<ArbiterState>,
+    /// The buses of the GPUs that anyone named.
+    pub bus: Vec<BusState>,
+    /// The machine's UVM maps.
+    pub maps: MapState,
+    /// The tenants, by slot.
+    pub tenants: Vec<TenantState>,
+}
+
+/// A living arbiter.
+#[derive(Clone, Debug, Serialize)]
+pub struct ArbiterState {
+    /// Its process id.
+    pub pid: u32,
+    /// For how long it runs.
+    pub uptime_s: f64,
+}
+
+/// One direction of one GPU's bus.
+#[derive(Clone, Debug, Serialize)]
+pub struct BusState {
+    /// The GPU's index in the region.
+    pub gpu: usize,
+    /// `h2d` or `d2h`.
+    pub dir: &'static str,
+    /// Bytes moved since the arbiter started.
+    pub bytes: u64,
+    /// Traffic of the last second against the busiest second seen, 0 to 1.
+    pub busy_ratio: f64,
+    /// Whether copies go in pieces because more than one tenant copies.
+    pub contended: bool,
+}
+
+/// The machine's UVM maps.
+#[derive(Clone, Debug, Serialize)]
+pub struct MapState {
+    /// Held by all tenants.
+    pub used: u64,
+    /// As many as they may hold.
+    pub budget: u64,
+}
+
+/// One tenant, as it describes itself.
+#[derive(Clone, Debug, Serialize)]
+pub struct TenantState {
+    /// Its process id.
+    pub pid: u32,
+    /// Its program.
+    pub name: String,
+    /// `ls` or `be`; null until it has said so.
+    pub class: Option<&'static str>,
+    /// Its weight among its class.
+    pub weight: u32,
+    /// Its colour, if it has one.
+    pub color: Option<u32>,
+    /// Bytes allocated on its colour.
+    pub colored_bytes: u64,
+    /// Bytes that stayed as the driver made them.
+    pub uncolored_bytes: u64,
+    /// Bytes copied to devices.
+    pub h2d_bytes: u64,
+    /// Bytes copied from devices.
+    pub d2h_bytes: u64,
+    /// The time within which 99 of 100 copies were let go, in microseconds.
+    pub copy_wait_us_p99: u64,
+    /// Kernels launched.
+    pub launches: u64,
+    /// Graphs launched.
+    pub graph_launches: u64,
+    /// The SMs that it is confined to; null for all.
+    pub sms: Option<u32>,
+    /// `joining`, `coloured`, `ungated` (coloured, but its copies do not pass the arbiter), or why it is not coloured.
+    pub state: &'static str,
+    /// UVM maps held.
+    pub maps: u64,
+    /// Waits for the arbiter that were cut short.
+    pub gate_timeouts: u64,
+}
+
+/// Reads the state of the machine from the region, at `now` on the monotonic clock.
+pub fn snapshot(region: &Region, now: Nanos) -> Snapshot {
+    let layout = region.layout();
+    let header = &layout.header;
+    let started = Nanos::new(header.started.load(Ordering::Relaxed));
+    let arbiter = region.arbiter_is_alive().then(|| ArbiterState {
+        pid: header.arbiter_pid.load(Ordering::Acquire),
+        uptime_s: now.saturating_sub(started).as_secs_f64(),
+    });
+    let in_use = header.gpus.iter().enumerate().filter(|(_, gpu)| gpu.key().is_some());
+    let bus = in_use
+        .flat_map(|(index, gpu)| {
+            Direction::ALL.map(|direction| {
+                let bus = gpu.bus(direction);
+                BusState {
+                    gpu: index,
+                    dir: direction.name(),
+                    bytes: bus.bytes.load(Ordering::Relaxed),
+                    busy_ratio: f64::from(bus.busy_permille.load(Ordering::Relaxed).min(1000)) / 1000.0,
+                    contended: bus.contended.load(Ordering::Relaxed) == 1,
+                }
+            })
+        })
+        .collect();
+    let maps = MapState { used: layout.maps_used(), budget: header.map_budget.load(Ordering::Relaxed) };
+    Snapshot { arbiter, bus, maps, tenants: layout.slots.iter().filter_map(tenant_state).collect() }
+}
+
+fn tenant_state(slot: &Slot) -> Option<TenantState> {
+    let pid = slot.pid()?;
+    let tenant = &slot.tenant;
+    let number = |word: &AtomicU64| word.load(Ordering::Relaxed);
+    let moved = |direction: Direction| {
+        tenant.moved.iter().map(|gpu| Bytes::new(number(&gpu[direction as usize]))).sum::<Bytes>().get()
+    };
+    let class = tenant.class();
+    let state = match (class, ColorState::from_code(tenant.color_state.load(Ordering::Relaxed))) {
+        (None, _) => "joining",
+        (_, Some(ColorState::On)) if tenant.copies.load(Ordering::Relaxed) == 0 => "ungated",
+        (_, Some(ColorState::On)) => "coloured",
+        (_, Some(other)) => other.name(),
+        (_, None) => "unknown",
+    };
+    Some(TenantState {
+        pid,
+        name: tenant.name(),
+        class: class.map(region::Class::name),
+        weight: tenant.weight(),
+        color: Some(tenant.color.load(Ordering::Relaxed)).filter(|&color| class.is_some() && color != u32::MAX),
+        colored_bytes: number(&tenant.colored_bytes),
+        uncolored_bytes: number(&tenant.uncolored_bytes),
+        h2d_bytes: moved(Direction::H2d),
+        d2h_bytes: moved(Direction::D2h),
+        copy_wait_us_p99: tenant.copy_wait.quantile_us(0.99),
+        launches: number(&tenant.launches),
+        graph_launches: number(&tenant.graph_launches),
+        sms: Some(tenant.sms.load(Ordering::Relaxed)).filter(|&sms| sms != 0),
+        state,
+        maps: number(&tenant.maps),
+        gate_timeouts: number(&tenant.gate_timeouts),
+    })
+}
+
+impl fmt::Display for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.arbiter {
+            Some(arbiter) => writeln!(f, "arbiter {}, up {:.0} s", arbiter.pid, arbiter.uptime_s)?,
+            None => writeln!(f, "no arbiter runs: start one with `missile up`")?,
+        }
+        writeln!(f, "maps    {} of {}", self.maps.used, self.maps.budget)?;
+        for bus in &self.bus {
+            let (bytes, busy) = (Bytes::new(bus.bytes).to_string(), bus.busy_ratio * 100.0);
+            let contended = if bus.contended { ", contended" } else { "" };
+            writeln!(f, "gpu {} {}  {bytes:>10}  {busy:3.0} % busy{contended}", bus.gpu, bus.dir)?;
+        }
+        writeln!(
+            f,
+            "\n{:>8} {:<16} {:<5} {:>6} {:>5} {:>10} {:>10} {:>10} {:>10} {:>9} {:>10} {:>8} {:>4}  STATE",
+            "PID",
+            "NAME",
+            "CLASS",
+            "WEIGHT",
+            "COLOR",
+            "COLORED",
+            "UNCOLORED",
+            "H2D",
+            "D2H",
+            "P99 WAIT",
+            "LAUNCHES",
+            "GRAPHS",
+            "SMS"
+        )?;
+        for tenant in &self.tenants {
+            let size = |bytes: u64| Bytes::new(bytes).to_string();
+            let or = |value: Option<u32>, none: &str| value.map_or_else(|| none.to_owned(), |value| value.to_string());
+            writeln!(
+                f,
+                "{:>8} {:<16.16} {:<5} {:>6} {:>5} {:>10} {:>10} {:>10} {:>10} {:>9} {:>10} {:>8} {:>4}  {}",
+                tenant.pid,
+                tenant.name,
+                tenant.class.unwrap_or("-"),
+                tenant.weight,
+                or(tenant.color, "-"),
+                size(tenant.colored_bytes),
+                size(tenant.uncolored_bytes),
+                size(tenant.h2d_bytes),
+                size(tenant.d2h_bytes),
+                format!("{} us", tenant.copy_wait_us_p99),
+                tenant.launches,
+                tenant.graph_launches,
+                or(tenant.sms, "all"),
+                tenant.state,
+            )?;
+        }
+        Ok(())
+    }
+}

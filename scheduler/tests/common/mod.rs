@@ -1,0 +1,158 @@
+//! An arbiter in a thread on a region of its own, and tenants played by the test.
+#![allow(dead_code, reason = "each test file uses its own part of this module")]
+
+use region::{Class, Direction, GpuKey, HashTable, Lane, Layout, Region, Slot};
+use scheduler::{ArbiterError, Options, Stop, Tables, run};
+use std::os::unix::thread::JoinHandleExt;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// The GPU of most tests.
+pub const GPU: GpuKey = GpuKey::from_uuid([7; 16]);
+
+/// Tables that the test changes while the arbiter runs.
+#[derive(Clone, Default)]
+pub struct SharedTables(pub Arc<Mutex<Vec<(GpuKey, HashTable)>>>);
+
+impl Tables for SharedTables {
+    fn hashes(&mut self) -> Vec<(GpuKey, HashTable)> {
+        self.0.lock().expect("no test panics with the tables").clone()
+    }
+}
+
+/// An arbiter in a thread. Stopped when dropped.
+pub struct Running {
+    pub region: Region,
+    pub path: PathBuf,
+    pub tables: SharedTables,
+    stop: Arc<Stop>,
+    thread: Option<JoinHandle<Result<(), ArbiterError>>>,
+    _folder: Arc<TempDir>,
+}
+
+/// A folder for a region.
+pub fn folder() -> Arc<TempDir> {
+    Arc::new(tempfile::tempdir().expect("a folder"))
+}
+
+impl Running {
+    pub fn start() -> Running {
+        Running::start_in(folder())
+    }
+
+    pub fn start_in(folder: Arc<TempDir>) -> Running {
+        let path = folder.path().join("region");
+        let (stop, tables) = (Arc::new(Stop::new().expect("an eventfd")), SharedTables::default());
+        let options = Options::new(path.clone(), Box::new(tables.clone()));
+        let thread = std::thread::spawn({
+            let stop = stop.clone();
+            move || run(options, &stop)
+        });
+        let own = std::process::id();
+        let opened = || Region::open(&path).ok().filter(|region| region.arbiter_is_alive());
+        let started = |region: &Region| region.layout().header.arbiter_pid.load(Ordering::Acquire) == own;
+        let mut region = None;
+        until("the arbiter starts", || {
+            region = region.take().or_else(opened);
+            region.as_ref().is_some_and(started)
+        });
+        let region = region.expect("the arbiter started");
+        Running { region, path, tables, stop, thread: Some(thread), _folder: folder }
+    }
+
+    pub fn layout(&self) -> &Layout {
+        self.region.layout()
+    }
+
+    /// Joins as a tenant of this process.
+    pub fn join(&self, class: Class, weight: u32) -> &Slot {
+        self.join_as(std::process::id(), class, weight)
+    }
+
+    pub fn join_as(&self, pid: u32, class: Class, weight: u32) -> &Slot {
+        let slot = &self.layout().slots[self.layout().join(pid).expect("a free slot")];
+        slot.tenant.weight.store(weight, Ordering::Relaxed);
+        slot.tenant.class.store(class.code(), Ordering::Release);
+        self.layout().header.doorbell.ring_loudly();
+        slot
+    }
+
+    /// The index of [`GPU`]'s entry.
+    pub fn gpu(&self) -> usize {
+        self.layout().gpu_index(GPU).expect("a free entry")
+    }
+
+    /// The lane `lane` of a slot to [`GPU`].
+    pub fn lane<'a>(&self, slot: &'a Slot, lane: usize) -> &'a Lane {
+        slot.lane(self.gpu(), Direction::H2d, lane)
+    }
+
+    /// Takes and asks for so many pieces, as a tenant does.
+    pub fn ask(&self, lane: &Lane, pieces: u32) -> u32 {
+        let first = lane.take(pieces);
+        lane.ask(first + pieces - 1);
+        self.layout().header.doorbell.ring();
+        first
+    }
+
+    /// The processor time that the arbiter's thread has used.
+    pub fn cpu_time(&self) -> Duration {
+        let thread = self.thread.as_ref().expect("it runs").as_pthread_t();
+        let mut clock = 0;
+        let mut used = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: the thread is not joined yet, and both results are live.
+        let failed = unsafe { libc::pthread_getcpuclockid(thread, &mut clock) != 0 };
+        // SAFETY: as above.
+        assert!(!failed && unsafe { libc::clock_gettime(clock, &mut used) } == 0, "the thread's clock is read");
+        Duration::new(used.tv_sec as u64, used.tv_nsec as u32)
+    }
+
+    /// Whether the arbiter's thread is still in its loop.
+    pub fn is_running(&self) -> bool {
+        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+
+    /// Stops the arbiter; how it ended and how long that took.
+    pub fn stop(&mut self) -> (Result<(), ArbiterError>, Duration) {
+        let start = Instant::now();
+        self.stop.request();
+        let ended = self.thread.take().expect("it is stopped once").join().expect("the arbiter does not panic");
+        (ended, start.elapsed())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop.request();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Waits until it is so; fails the test after five seconds.
+pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    within(Duration::from_secs(5), what, &mut is_so);
+}
+
+/// Waits until it is so; fails the test after `limit`.
+pub fn within(limit: Duration, what: &str, mut is_so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < limit, "within {limit:?}: {what}");
+        std::thread::sleep(Duration::from_micros(200));
+    }
+}
+
+/// Makes sure that something stays so for a while.
+pub fn stays(time: Duration, what: &str, mut is_so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while start.elapsed() < time {
+        assert!(is_so(), "does not stay so: {what}");
+        std::thread::sleep(Duration::from_micros(200));
+    }
+}

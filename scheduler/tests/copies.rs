@@ -1,0 +1,175 @@
+//! Copies through a running arbiter: who is let go, and when.
+
+mod common;
+
+use common::{Running, stays, until};
+use region::{Class, Direction, LaneView, Waited};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// Gives a wrong grant the time to show.
+const A_WHILE: Duration = Duration::from_millis(30);
+
+#[test]
+fn a_waiting_copy_is_let_go_piece_by_piece() {
+    let arbiter = Running::start();
+    let tenant = arbiter.join(Class::Be, 1024);
+    let lane = arbiter.lane(tenant, 0);
+    let first = arbiter.ask(lane, 50);
+    for ticket in first..first + 50 {
+        assert_eq!(lane.wait(ticket, Duration::from_secs(2)), Waited::Granted, "piece {ticket}");
+        assert!(lane.view().flying <= 2, "{:?}", lane.view());
+        lane.finish(ticket);
+    }
+    assert_eq!(lane.view(), LaneView { waiting: 0, flying: 0, pending: 0 });
+}
+
+#[test]
+fn no_more_than_two_pieces_fly_on_a_bus_whoever_asks() {
+    let arbiter = Running::start();
+    let lanes: Vec<_> = (0..3).map(|i| arbiter.lane(arbiter.join(Class::Be, 1024), i)).collect();
+    for lane in &lanes {
+        arbiter.ask(lane, 10);
+    }
+    let flying = || lanes.iter().map(|lane| lane.view().flying).sum::<u32>();
+    until("two pieces fly", || flying() == 2);
+    stays(A_WHILE, "two pieces fly", || flying() == 2);
+}
+
+#[test]
+fn the_directions_of_a_bus_do_not_wait_for_each_other() {
+    let arbiter = Running::start();
+    let tenant = arbiter.join(Class::Be, 1024);
+    let lanes = Direction::ALL.map(|direction| tenant.lane(arbiter.gpu(), direction, 0));
+    for lane in lanes {
+        arbiter.ask(lane, 10);
+    }
+    until("two pieces fly each way", || lanes.iter().all(|lane| lane.view().flying == 2));
+}
+
+#[test]
+fn two_best_effort_tenants_share_by_weight() {
+    let arbiter = Running::start();
+    let lanes = [3000, 1000].map(|weight| arbiter.lane(arbiter.join(Class::Be, weight), 0));
+    let mut next = lanes.map(|lane| arbiter.ask(lane, 100_000));
+    let mut served = [0u32; 2];
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(1) {
+        for (i, lane) in lanes.iter().enumerate() {
+            if lane.view().flying > 0 {
+                std::thread::sleep(Duration::from_micros(100));
+                lane.finish(next[i]);
+                next[i] += 1;
+                served[i] += 1;
+            }
+        }
+    }
+    let ratio = f64::from(served[0]) / f64::from(served[1]);
+    assert!(served[1] > 20, "work goes on: {served:?}");
+    assert!((2.0..4.0).contains(&ratio), "3 to 1 was asked for: {served:?}");
+}
+
+#[test]
+fn a_latency_sensitive_copy_holds_best_effort_back_until_it_is_done() {
+    let arbiter = Running::start();
+    let (ls, be) = (arbiter.join(Class::Ls, 1024), arbiter.join(Class::Be, 1024));
+    let (ls, be) = (arbiter.lane(ls, 0), arbiter.lane(be, 0));
+    let copy = arbiter.ask(ls, 1);
+    arbiter.ask(be, 10);
+    stays(A_WHILE, "nothing best-effort is let go", || be.view().flying == 0);
+    ls.finish(copy);
+    until("best-effort goes on", || be.view().flying == 2);
+}
+
+#[test]
+fn a_latency_sensitive_copy_that_never_ends_starves_nobody() {
+    let arbiter = Running::start();
+    let (ls, be) = (arbiter.join(Class::Ls, 1024), arbiter.join(Class::Be, 1024));
+    let (ls, be) = (arbiter.lane(ls, 0), arbiter.lane(be, 0));
+    arbiter.ask(ls, 1);
+    arbiter.ask(be, 10);
+    until("best-effort goes on beside a stuck copy", || be.view().flying == 2);
+}
+
+#[test]
+fn pieces_that_do_not_move_hold_nobody_back_for_long() {
+    let arbiter = Running::start();
+    let lanes = [0, 1].map(|_| arbiter.lane(arbiter.join(Class::Be, 1024), 0));
+    let first = arbiter.ask(lanes[0], 10);
+    until("its pieces fly", || lanes[0].view().flying == 2);
+    let copy = arbiter.ask(lanes[1], 1);
+    assert_eq!(lanes[1].wait(copy, Duration::from_secs(2)), Waited::Granted);
+    lanes[1].finish(copy);
+    stays(A_WHILE, "a stalled lane is given nothing more", || lanes[0].view().flying == 2);
+    lanes[0].finish(first + 1);
+    until("it is served again once it moves", || lanes[0].view().flying == 2);
+}
+
+#[test]
+fn a_copy_that_a_stream_comes_to_later_is_noticed_without_a_ring() {
+    let arbiter = Running::start();
+    let lane = arbiter.lane(arbiter.join(Class::Be, 1024), 0);
+    let first = lane.take(1);
+    arbiter.layout().header.doorbell.ring();
+    std::thread::sleep(Duration::from_millis(400));
+    lane.ask(first);
+    assert_eq!(lane.wait(first, Duration::from_millis(500)), Waited::Granted);
+}
+
+#[test]
+fn a_bus_is_contended_while_two_tenants_copy_and_counts_what_they_move() {
+    let arbiter = Running::start();
+    let gpu = arbiter.gpu();
+    let tenants = [arbiter.join(Class::Be, 1024), arbiter.join(Class::Ls, 1024)];
+    let bus = arbiter.layout().header.gpus[gpu].bus(Direction::H2d);
+    let copy = |tenant: usize, bytes| {
+        tenants[tenant].tenant.moved[gpu][Direction::H2d as usize].fetch_add(bytes, Ordering::Relaxed);
+        arbiter.layout().header.doorbell.ring();
+    };
+    copy(0, 1000);
+    until("the bytes are counted", || bus.bytes.load(Ordering::Relaxed) == 1000);
+    assert_eq!(bus.contended.load(Ordering::Relaxed), 0, "one tenant alone");
+    until("the bus is contended", || {
+        copy(0, 1000);
+        copy(1, 1000);
+        bus.contended.load(Ordering::Relaxed) == 1
+    });
+    assert!(bus.busy_permille.load(Ordering::Relaxed) > 0);
+    until("the bus is free again", || bus.contended.load(Ordering::Relaxed) == 0);
+    until("the busy ratio fades", || bus.busy_permille.load(Ordering::Relaxed) == 0);
+}
+
+#[test]
+fn garbage_in_a_tenants_slot_neither_stops_the_arbiter_nor_the_others() {
+    let arbiter = Running::start();
+    let (wild, good) = (arbiter.join(Class::Be, u32::MAX), arbiter.join(Class::Be, 1024));
+    let mut noise = 0x9e37_79b9_7f4a_7c15_u64;
+    let lane = arbiter.lane(good, 0);
+    let start = Instant::now();
+    let mut served = 0;
+    while start.elapsed() < Duration::from_secs(1) {
+        for gpu in 0..region::GPUS {
+            for direction in Direction::ALL {
+                for wild_lane in wild.lanes(gpu, direction) {
+                    noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                    wild_lane.take((noise >> 32) as u32);
+                    wild_lane.ask((noise >> 16) as u32);
+                    wild_lane.finish(noise as u32);
+                    wild.tenant.moved[gpu][direction as usize].store(noise, Ordering::Relaxed);
+                }
+            }
+        }
+        for word in [&wild.tenant.class, &wild.tenant.weight, &wild.tenant.color, &wild.tenant.color_state] {
+            word.store((noise >> 40) as u32 % 7, Ordering::Relaxed);
+        }
+        let piece = arbiter.ask(lane, 1);
+        served += u32::from(lane.wait(piece, Duration::from_millis(1)) == Waited::Granted);
+        lane.finish(piece);
+    }
+    assert!(arbiter.is_running(), "the arbiter is in its loop");
+    assert!(served > 0, "the other tenant was served");
+    // The wild one comes to rest; the other is served as if nothing had been.
+    std::thread::sleep(Duration::from_millis(300));
+    let piece = arbiter.ask(lane, 1);
+    assert_eq!(lane.wait(piece, Duration::from_secs(1)), Waited::Granted);
+}

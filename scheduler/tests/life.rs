@@ -1,0 +1,169 @@
+//! How an arbiter starts, takes over, idles and ends.
+
+mod common;
+
+use common::{GPU, Running, SharedTables, folder, until};
+use region::{Class, HashTable, Region, Waited, monotonic_nanos};
+use scheduler::{ArbiterError, Options, Stop, run};
+use std::process::Command;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use units::Bytes;
+
+/// Where the arbiter of [`an_arbiter_in_a_process_of_its_own`] runs.
+const PATH_VARIABLE: &str = "SCHEDULER_TEST_REGION";
+
+#[test]
+fn an_arbiter_says_who_it_is_and_what_it_allows() {
+    let arbiter = Running::start();
+    let header = &arbiter.layout().header;
+    assert_eq!(header.arbiter_pid.load(Ordering::Relaxed), std::process::id());
+    assert_eq!(header.map_budget.load(Ordering::Relaxed), 384 * 1024);
+    assert_eq!(header.piece_bytes.load(Ordering::Relaxed), 256 * 1024);
+    let now = monotonic_nanos();
+    for clock in [&header.started, &header.heartbeat] {
+        let age = Duration::from_nanos(now.saturating_sub(clock.load(Ordering::Relaxed)));
+        assert!(age < Duration::from_secs(5), "{age:?}");
+    }
+}
+
+#[test]
+fn the_heart_of_an_arbiter_with_tenants_beats_though_nothing_happens() {
+    let arbiter = Running::start();
+    arbiter.join(Class::Be, 1024);
+    std::thread::sleep(Duration::from_millis(500));
+    let beat = arbiter.layout().header.heartbeat.load(Ordering::Relaxed);
+    until("another beat", || arbiter.layout().header.heartbeat.load(Ordering::Relaxed) != beat);
+}
+
+#[test]
+fn a_stopped_arbiter_is_gone_within_100_ms_with_its_file() {
+    for tenants in [0, 1] {
+        let mut arbiter = Running::start();
+        for _ in 0..tenants {
+            arbiter.join(Class::Be, 1024);
+        }
+        // Long enough for it to sleep.
+        std::thread::sleep(Duration::from_millis(300));
+        let (ended, took) = arbiter.stop();
+        ended.expect("it ends well");
+        assert!(took < Duration::from_millis(100), "{took:?}");
+        assert!(!arbiter.path.exists());
+        assert!(!arbiter.region.arbiter_is_alive(), "tenants see that it is gone");
+    }
+}
+
+#[test]
+fn a_second_arbiter_is_refused_and_harms_nothing() {
+    let arbiter = Running::start();
+    let options = Options::new(arbiter.path.clone(), Box::new(SharedTables::default()));
+    let refused = run(options, &Stop::new().expect("an eventfd")).expect_err("the region is held");
+    assert!(refused.to_string().contains("missile down"), "{refused}");
+    assert!(arbiter.path.exists() && arbiter.is_running());
+}
+
+#[test]
+fn a_piece_size_that_cannot_be_is_refused_before_anything_is_made() {
+    let folder = folder();
+    let path = folder.path().join("region");
+    for piece in [Bytes::ZERO, Bytes::new(4095), Bytes::gib(4)] {
+        let options = Options { piece, ..Options::new(path.clone(), Box::new(SharedTables::default())) };
+        let refused = run(options, &Stop::new().expect("an eventfd"));
+        assert!(matches!(refused, Err(ArbiterError::Piece { .. })), "{piece}: {refused:?}");
+        assert!(!path.exists());
+    }
+}
+
+#[test]
+fn an_idle_arbiter_uses_no_processor() {
+    let arbiter = Running::start();
+    arbiter.gpu();
+    for class in [Class::Ls, Class::Be] {
+        arbiter.join(class, 1024);
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    let before = arbiter.cpu_time();
+    std::thread::sleep(Duration::from_secs(1));
+    let used = arbiter.cpu_time() - before;
+    assert!(used < Duration::from_millis(10), "{used:?} in a second");
+}
+
+#[test]
+fn an_arbiter_whose_tenants_wait_for_long_leaves_the_processor_to_them() {
+    let arbiter = Running::start();
+    let (ls, be) = (arbiter.join(Class::Ls, 1024), arbiter.join(Class::Be, 1024));
+    let ls = arbiter.lane(ls, 0);
+    let first = arbiter.ask(ls, 1000);
+    arbiter.ask(arbiter.lane(be, 0), 10);
+    let before = arbiter.cpu_time();
+    for copy in first..first + 20 {
+        std::thread::sleep(Duration::from_millis(50));
+        ls.finish(copy);
+    }
+    let used = arbiter.cpu_time() - before;
+    assert!(used < Duration::from_millis(400), "{used:?} in a second");
+}
+
+#[test]
+fn hashes_are_published_to_whoever_joins_and_withdrawn_when_they_vanish() {
+    let arbiter = Running::start();
+    let table = HashTable::new(4096, &[0x1000, 0x6000]).expect("a table");
+    let entry = || &arbiter.layout().header.gpus[arbiter.gpu()];
+    assert_eq!(entry().hash(), None);
+    arbiter.tables.0.lock().expect("the tables").push((GPU, table));
+    arbiter.join(Class::Be, 1024);
+    until("the hash is published", || entry().hash() == Some(table));
+    let other = HashTable::new(65536, &[0x10000]).expect("a table");
+    arbiter.tables.0.lock().expect("the tables")[0].1 = other;
+    until("the changed hash is published", || entry().hash() == Some(other));
+    arbiter.tables.0.lock().expect("the tables").clear();
+    until("the hash is withdrawn", || entry().hash().is_none());
+}
+
+#[test]
+fn the_region_of_a_killed_arbiter_is_taken_over_with_the_living_and_without_the_dead() {
+    let folder = folder();
+    let path = folder.path().join("region");
+    let mut first = Command::new(std::env::current_exe().expect("this test's path"))
+        .args(["--exact", "an_arbiter_in_a_process_of_its_own", "--nocapture"])
+        .env(PATH_VARIABLE, &path)
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .expect("the first arbiter starts");
+    let mut old = None;
+    until("the first arbiter runs", || {
+        old = old.take().or_else(|| Region::open(&path).ok());
+        let pid = old.as_ref().map(|region: &Region| region.layout().header.arbiter_pid.load(Ordering::Acquire));
+        pid == Some(first.id())
+    });
+    let old = old.expect("the region");
+    let mut dying = Command::new("sleep").arg("60").spawn().expect("sleep starts");
+    let living = old.layout().join(std::process::id()).expect("a slot");
+    let dead = old.layout().join(dying.id()).expect("a slot");
+    old.layout().charge_maps(living, 10).expect("room");
+    old.layout().charge_maps(dead, 20).expect("room");
+    first.kill().expect("the first arbiter is killed");
+    first.wait().expect("it is reaped");
+    dying.kill().expect("a tenant is killed");
+    dying.wait().expect("it is reaped");
+    assert!(path.exists() && !old.arbiter_is_alive());
+
+    let second = Running::start_in(folder);
+    until("the dead tenant's slot is free", || second.layout().slots[dead].pid().is_none());
+    assert_eq!(second.layout().slots[living].pid(), Some(std::process::id()));
+    assert_eq!(old.layout().maps_used(), 10, "the old mapping shows the new arbiter's doing");
+    let slot = &old.layout().slots[living];
+    slot.tenant.class.store(Class::Be.code(), Ordering::Release);
+    let lane = second.lane(slot, 0);
+    let piece = second.ask(lane, 1);
+    assert_eq!(lane.wait(piece, Duration::from_secs(2)), Waited::Granted);
+}
+
+/// Not a test by itself: the arbiter that the test above kills.
+#[test]
+fn an_arbiter_in_a_process_of_its_own() {
+    if let Some(path) = std::env::var_os(PATH_VARIABLE) {
+        let options = Options::new(path.into(), Box::new(SharedTables::default()));
+        run(options, &Stop::new().expect("an eventfd")).expect("it runs until it is killed");
+    }
+}

@@ -1,0 +1,87 @@
+//! What an onlooker is told.
+
+mod common;
+
+use common::Running;
+use region::{Class, ColorState, Direction, monotonic_nanos};
+use scheduler::snapshot;
+use serde_json::{Value, json};
+use std::sync::atomic::Ordering;
+use units::Nanos;
+
+fn now() -> Nanos {
+    Nanos::new(monotonic_nanos())
+}
+
+fn see(arbiter: &Running) -> Value {
+    serde_json::to_value(snapshot(&arbiter.region, now())).expect("a snapshot is JSON")
+}
+
+#[test]
+fn a_tenant_is_shown_as_it_describes_itself() {
+    let arbiter = Running::start();
+    let gpu = arbiter.gpu();
+    let tenant = &arbiter.join(Class::Ls, 77).tenant;
+    tenant.set_name(b"python3");
+    tenant.color.store(2, Ordering::Relaxed);
+    tenant.color_state.store(ColorState::On.code(), Ordering::Relaxed);
+    tenant.copies.store(1, Ordering::Relaxed);
+    tenant.colored_bytes.store(1 << 20, Ordering::Relaxed);
+    tenant.moved[gpu][Direction::D2h as usize].store(5000, Ordering::Relaxed);
+    tenant.copy_wait.record(100);
+    tenant.launches.store(9, Ordering::Relaxed);
+    arbiter.layout().charge_maps(0, 3).expect("room");
+    let seen = see(&arbiter);
+    assert_eq!(seen["arbiter"]["pid"], json!(std::process::id()));
+    assert!(seen["arbiter"]["uptime_s"].as_f64().is_some_and(|uptime| (0.0..60.0).contains(&uptime)));
+    assert_eq!(seen["maps"], json!({"used": 3, "budget": 384 * 1024}));
+    assert_eq!(
+        seen["tenants"],
+        json!([{
+            "pid": std::process::id(), "name": "python3", "class": "ls", "weight": 77, "color": 2,
+            "colored_bytes": 1 << 20, "uncolored_bytes": 0, "h2d_bytes": 0, "d2h_bytes": 5000,
+            "copy_wait_us_p99": 128, "launches": 9, "graph_launches": 0, "sms": null, "state": "coloured",
+            "maps": 3, "gate_timeouts": 0,
+        }])
+    );
+    let dirs: Vec<_> = seen["bus"].as_array().expect("buses").iter().map(|bus| (&bus["gpu"], &bus["dir"])).collect();
+    assert_eq!(dirs, [(&json!(0), &json!("h2d")), (&json!(0), &json!("d2h"))]);
+    assert!(seen["bus"][0]["bytes"].is_u64() && seen["bus"][0]["busy_ratio"].is_f64());
+}
+
+#[test]
+fn what_a_tenant_has_not_said_is_null_and_what_it_garbles_is_harmless() {
+    let arbiter = Running::start();
+    let tenant = &arbiter.join(Class::Be, 1024).tenant;
+    tenant.class.store(99, Ordering::Relaxed);
+    tenant.color_state.store(99, Ordering::Relaxed);
+    tenant.set_name(b"\x1b[2Jevil");
+    tenant.moved.iter().flatten().for_each(|counter| counter.store(u64::MAX, Ordering::Relaxed));
+    let seen = see(&arbiter);
+    let tenant = &seen["tenants"][0];
+    assert_eq!([&tenant["class"], &tenant["color"], &tenant["sms"]], [&Value::Null; 3]);
+    assert_eq!(tenant["state"], "joining");
+    assert_eq!(tenant["name"], "?[2Jevil");
+    assert_eq!(tenant["h2d_bytes"], json!(u64::MAX));
+}
+
+#[test]
+fn without_an_arbiter_there_is_none_in_the_snapshot() {
+    let mut arbiter = Running::start();
+    arbiter.stop().0.expect("it ends well");
+    assert_eq!(see(&arbiter)["arbiter"], Value::Null);
+    assert!(snapshot(&arbiter.region, now()).to_string().contains("missile up"));
+}
+
+#[test]
+fn the_table_for_people_has_a_line_for_each_tenant_and_bus() {
+    let arbiter = Running::start();
+    arbiter.gpu();
+    for name in ["serve", "train"] {
+        arbiter.join(Class::Be, 1024).tenant.set_name(name.as_bytes());
+    }
+    let text = snapshot(&arbiter.region, now()).to_string();
+    for word in ["serve", "train", "gpu 0 h2d", "gpu 0 d2h", "maps"] {
+        assert_eq!(text.matches(word).count(), 1, "{word} in\n{text}");
+    }
+}

@@ -1,0 +1,291 @@
+//! The copy gate: whole copies while nobody else wants the bus, pieces in turn while somebody does.
+//!
+//! A latency-sensitive tenant never waits: it only shows that it copies, so that the arbiter holds the others back. A
+//! best-effort tenant's copy is cut into pieces, each of which waits for the arbiter's leave: on a stream by stream
+//! memory operations on the lane (the host thread goes on at once), in a blocking call on the calling thread.
+
+use crate::decision::{Decision, Why};
+use crate::life::{self, Joined};
+use crate::{gpus, real, watchdog};
+use abi::cuda::*;
+use region::{Class, Direction, LANES, Lane, Waited};
+use std::ffi::c_void;
+use std::sync::atomic::Ordering;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use units::Bytes;
+
+/// How long a blocking copy waits for leave before it goes without.
+const LONGEST_WAIT: Duration = Duration::from_millis(100);
+
+/// The lane of copies that block their thread; the others are for streams.
+const BLOCKING_LANE: usize = LANES - 1;
+
+/// Held while a copy's pieces are numbered and put into a stream, so that two threads that share a lane do not mix.
+static ORDER: [Mutex<()>; LANES] = [const { Mutex::new(()) }; LANES];
+
+/// A part of a copy.
+#[derive(Clone, Copy)]
+pub(crate) struct Piece {
+    offset: usize,
+    len: usize,
+}
+
+impl Piece {
+    /// How many bytes.
+    pub(crate) fn len(self) -> usize {
+        self.len
+    }
+
+    /// Where the piece begins in a range that begins at `start`.
+    pub(crate) fn of<T: Start>(self, start: T) -> T {
+        start.plus(self.offset)
+    }
+}
+
+/// Where a copy begins, on either side.
+pub(crate) trait Start {
+    fn plus(self, offset: usize) -> Self;
+}
+
+impl Start for CUdeviceptr {
+    fn plus(self, offset: usize) -> Self {
+        self.wrapping_add(offset as u64)
+    }
+}
+
+impl Start for *const c_void {
+    fn plus(self, offset: usize) -> Self {
+        self.wrapping_byte_add(offset)
+    }
+}
+
+impl Start for *mut c_void {
+    fn plus(self, offset: usize) -> Self {
+        self.wrapping_byte_add(offset)
+    }
+}
+
+/// A copy that is to take its turn.
+struct Turn {
+    joined: &'static Joined,
+    gpu: usize,
+    direction: Direction,
+    bytes: usize,
+    /// The size of a piece; the whole copy for those who do not wait.
+    piece: usize,
+}
+
+impl Turn {
+    fn waits(&self) -> bool {
+        self.joined.settings.class == Class::Be
+    }
+
+    fn count(&self) -> u32 {
+        self.bytes.div_ceil(self.piece) as u32
+    }
+
+    fn pieces(&self) -> impl Iterator<Item = Piece> + use<> {
+        let (bytes, piece) = (self.bytes, self.piece);
+        (0..bytes).step_by(piece).map(move |offset| Piece { offset, len: piece.min(bytes - offset) })
+    }
+
+    fn lane(&self, lane: usize) -> &'static Lane {
+        self.joined.slot().lane(self.gpu, self.direction, lane)
+    }
+}
+
+fn decide(direction: Direction, bytes: Bytes) -> Decision<Turn> {
+    let Some(joined) = life::joined() else { return Decision::PassThrough(Why::NotJoined) };
+    let Some(gpu) = gpus::current(joined) else { return Decision::PassThrough(Why::UnknownGpu) };
+    let header = &joined.region.layout().header;
+    joined.tenant().moved[gpu][direction as usize].fetch_add(bytes.get(), Ordering::Relaxed);
+    header.doorbell.ring();
+    if !joined.settings.copies || bytes == Bytes::ZERO {
+        return Decision::PassThrough(Why::CopiesOff);
+    }
+    if header.gpus[gpu].bus(direction).contended.load(Ordering::Relaxed) == 0 {
+        return Decision::PassThrough(Why::Uncontended);
+    }
+    if joined.silent.load(Ordering::Relaxed) {
+        return Decision::PassThrough(Why::ArbiterSilent);
+    }
+    let bytes = bytes.as_usize();
+    let piece = match joined.settings.class {
+        Class::Ls => bytes,
+        // The arbiter's word, but never so small that a copy has more pieces than tickets can number.
+        Class::Be => (header.piece_bytes.load(Ordering::Relaxed) as usize).max(4096).max(bytes >> 16),
+    };
+    Decision::Govern(Turn { joined, gpu, direction, bytes, piece })
+}
+
+/// A copy that blocks its thread.
+pub(crate) fn blocking(direction: Direction, bytes: Bytes, mut copy: impl FnMut(Piece) -> CUresult) -> CUresult {
+    let whole = Piece { offset: 0, len: bytes.as_usize() };
+    match decide(direction, bytes) {
+        Decision::PassThrough(_) => copy(whole),
+        Decision::Govern(turn) => turn.take_blocking(copy),
+    }
+}
+
+impl Turn {
+    fn take_blocking(&self, mut copy: impl FnMut(Piece) -> CUresult) -> CUresult {
+        // Blocking copies of other threads take their turn behind this one, as on the bus itself.
+        let _order = ORDER[BLOCKING_LANE].lock().unwrap_or_else(PoisonError::into_inner);
+        let lane = self.lane(BLOCKING_LANE);
+        let first = lane.take(self.count());
+        let last = first.wrapping_add(self.count() - 1);
+        lane.ask(last);
+        self.joined.region.layout().header.doorbell.ring();
+        watchdog::look_soon();
+        let mut ticket = first;
+        let mut gated = self.waits();
+        for piece in self.pieces() {
+            if gated {
+                gated = self.wait(lane, ticket);
+            }
+            let result = copy(piece);
+            if result != CUDA_SUCCESS {
+                lane.finish(last);
+                return result;
+            }
+            lane.finish(ticket);
+            ticket = ticket.wrapping_add(1);
+        }
+        CUDA_SUCCESS
+    }
+
+    /// Waits for leave; false where the arbiter gave none in time, so that the rest of the copy goes without.
+    fn wait(&self, lane: &Lane, ticket: u32) -> bool {
+        let start = Instant::now();
+        let waited = lane.wait(ticket, LONGEST_WAIT);
+        self.joined.tenant().copy_wait.record(start.elapsed().as_micros() as u64);
+        if waited == Waited::TimedOut {
+            self.joined.tenant().gate_timeouts.fetch_add(1, Ordering::Relaxed);
+            lane.open_all();
+        }
+        waited == Waited::Granted
+    }
+}
+
+/// A copy in the order of a stream.
+pub(crate) fn in_stream(
+    direction: Direction,
+    bytes: Bytes,
+    stream: CUstream,
+    mut copy: impl FnMut(Piece) -> CUresult,
+) -> CUresult {
+    let whole = Piece { offset: 0, len: bytes.as_usize() };
+    let decision = match decide(direction, bytes) {
+        Decision::Govern(turn) => turn.through(stream),
+        Decision::PassThrough(why) => Decision::PassThrough(why),
+    };
+    match decision {
+        Decision::PassThrough(_) => copy(whole),
+        Decision::Govern((turn, gate)) => turn.take_in_stream(&gate, copy),
+    }
+}
+
+/// Where the GPU sees the first of this slot's lanes.
+#[derive(Clone, Copy)]
+pub(crate) struct LaneAddresses {
+    host: usize,
+    device: CUdeviceptr,
+}
+
+impl LaneAddresses {
+    /// Hands the slot's lanes to the driver, once.
+    fn of(joined: &Joined) -> Option<LaneAddresses> {
+        *joined.lanes.get_or_init(|| {
+            let (pages, len) = joined.slot().lane_pages();
+            let flags = CU_MEMHOSTREGISTER_PORTABLE | CU_MEMHOSTREGISTER_DEVICEMAP;
+            // SAFETY: whole pages of the region, which stay mapped as long as the process lives.
+            let registered = unsafe { real::cuMemHostRegister_v2.get()?(pages.cast(), len, flags) };
+            let mut device = 0;
+            // SAFETY: the pages were registered just now, for mapping.
+            let found = unsafe { real::cuMemHostGetDevicePointer_v2.get()?(&mut device, pages.cast(), 0) };
+            (registered == CUDA_SUCCESS && found == CUDA_SUCCESS)
+                .then_some(LaneAddresses { host: pages as usize, device })
+        })
+    }
+
+    fn device(self, word: *const u32) -> CUdeviceptr {
+        self.device + (word as usize - self.host) as u64
+    }
+}
+
+/// What a stream needs to take turns.
+struct StreamGate {
+    stream: CUstream,
+    lane: usize,
+    asked: CUdeviceptr,
+    done: CUdeviceptr,
+    gate: CUdeviceptr,
+    write: unsafe extern "C" fn(CUstream, CUdeviceptr, u32, u32) -> CUresult,
+    wait: unsafe extern "C" fn(CUstream, CUdeviceptr, u32, u32) -> CUresult,
+}
+
+impl StreamGate {
+    fn write(&self, word: CUdeviceptr, value: u32) -> bool {
+        // SAFETY: the stream is the caller's; the word lies in pages registered with the driver.
+        unsafe { (self.write)(self.stream, word, value, CU_STREAM_WRITE_VALUE_DEFAULT) == CUDA_SUCCESS }
+    }
+
+    fn wait(&self, ticket: u32) -> bool {
+        // SAFETY: as above.
+        unsafe { (self.wait)(self.stream, self.gate, ticket, CU_STREAM_WAIT_VALUE_GEQ) == CUDA_SUCCESS }
+    }
+}
+
+impl Turn {
+    fn through(self, stream: CUstream) -> Decision<(Turn, StreamGate)> {
+        if is_capturing(stream) {
+            return Decision::PassThrough(Why::Capturing);
+        }
+        let parts =
+            (LaneAddresses::of(self.joined), real::cuStreamWriteValue32_v2.get(), real::cuStreamWaitValue32_v2.get());
+        let (Some(addresses), Some(write), Some(wait)) = parts else {
+            return Decision::PassThrough(Why::NoStreamGate);
+        };
+        // Streams are pointers to large structures, so their low bits say little.
+        let lane = ((stream as usize).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 48) % BLOCKING_LANE;
+        let [asked, done, gate] = self.lane(lane).words().map(|word| addresses.device(word));
+        let gate = StreamGate { stream, lane, asked, done, gate, write, wait };
+        Decision::Govern((self, gate))
+    }
+
+    fn take_in_stream(&self, gate: &StreamGate, mut copy: impl FnMut(Piece) -> CUresult) -> CUresult {
+        let _order = ORDER[gate.lane].lock().unwrap_or_else(PoisonError::into_inner);
+        let lane = self.lane(gate.lane);
+        let first = lane.take(self.count());
+        let last = first.wrapping_add(self.count() - 1);
+        let mut working = gate.write(gate.asked, last);
+        self.joined.region.layout().header.doorbell.ring();
+        watchdog::look_soon();
+        let mut ticket = first;
+        for piece in self.pieces() {
+            working = working && (!self.waits() || gate.wait(ticket));
+            let result = copy(piece);
+            working = working && gate.write(gate.done, ticket);
+            if result != CUDA_SUCCESS || !working {
+                // What is in the stream already must not wait for pieces that never come.
+                lane.open_all();
+                lane.finish(last);
+            }
+            if result != CUDA_SUCCESS {
+                return result;
+            }
+            ticket = ticket.wrapping_add(1);
+        }
+        CUDA_SUCCESS
+    }
+}
+
+fn is_capturing(stream: CUstream) -> bool {
+    let Some(ask) = real::cuStreamIsCapturing.get() else { return false };
+    let mut status = CU_STREAM_CAPTURE_STATUS_NONE;
+    // SAFETY: the stream is the caller's; the function writes a status. An error (the legacy stream beside a capture)
+    // is answered as "capturing": then nothing is inserted.
+    let answer = unsafe { ask(stream, &mut status) };
+    answer != CUDA_SUCCESS || status != CU_STREAM_CAPTURE_STATUS_NONE
+}

@@ -1,0 +1,165 @@
+//! A tenant's life: joining the region after `cuInit`, and what every hook asks first.
+
+use crate::log::{info, warning};
+use crate::{fork, gpus, log, watchdog};
+use abi::cuda::{CUDA_ERROR_SYSTEM_NOT_READY, CUDA_SUCCESS, CUresult};
+use region::{ColorState, OpenError, Region, Slot, Tenant};
+use settings::{ColorChoice, Settings};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, Ordering};
+
+/// A tenant that joined a region. Lives for ever: hooks on other threads may hold it.
+pub(crate) struct Joined {
+    pub(crate) region: Region,
+    pub(crate) slot: usize,
+    pub(crate) settings: Settings,
+    /// The region's entry of each GPU, by device ordinal.
+    pub(crate) gpus: gpus::Entries,
+    /// Where the GPU sees this slot's lanes.
+    pub(crate) lanes: OnceLock<Option<crate::gate::LaneAddresses>>,
+    /// Set while the arbiter does not answer; copies then go ungated.
+    pub(crate) silent: AtomicBool,
+}
+
+impl Joined {
+    pub(crate) fn slot(&self) -> &Slot {
+        &self.region.layout().slots[self.slot]
+    }
+
+    pub(crate) fn tenant(&self) -> &Tenant {
+        &self.slot().tenant
+    }
+}
+
+static JOINED: AtomicPtr<Joined> = AtomicPtr::new(std::ptr::null_mut());
+static STARTED: OnceLock<CUresult> = OnceLock::new();
+
+/// The tenant, if this process joined and is not a forked child of one that did.
+#[inline]
+pub(crate) fn joined() -> Option<&'static Joined> {
+    if fork::is_child() {
+        return None;
+    }
+    // SAFETY: null, or a leaked box that is never freed or changed but through its atomics.
+    unsafe { JOINED.load(Ordering::Acquire).as_ref() }
+}
+
+/// Counts one event of the tenant's own.
+#[inline]
+pub(crate) fn count(counter: impl FnOnce(&Tenant) -> &AtomicU64) {
+    if let Some(joined) = joined() {
+        counter(joined.tenant()).fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Whether every call of this process passes through: it is switched off, or a forked child.
+#[inline]
+pub(crate) fn takes_no_part() -> bool {
+    static DISABLED: AtomicU8 = AtomicU8::new(0);
+    let disabled = match DISABLED.load(Ordering::Relaxed) {
+        0 => {
+            // SAFETY: the name is NUL-terminated; the answer, if any, is a NUL-terminated text.
+            let disabled = unsafe {
+                let value = libc::getenv(c"MISSILE_DISABLE".as_ptr());
+                !value.is_null() && libc::strcmp(value, c"1".as_ptr()) == 0
+            };
+            DISABLED.store(1 + u8::from(disabled), Ordering::Relaxed);
+            disabled
+        }
+        known => known == 2,
+    };
+    disabled || fork::is_child()
+}
+
+/// Joins the region, once a process, after the driver's own `cuInit` succeeded. Returns what `cuInit` is to answer:
+/// success, but for a strict tenant that cannot be governed.
+pub(crate) fn start() -> CUresult {
+    *STARTED.get_or_init(|| {
+        let started = std::panic::catch_unwind(|| {
+            let (settings, problems) = Settings::from_env();
+            log::configure(settings.log, settings.log_file.clone());
+            for problem in &problems {
+                warning!("{problem}; going on with {}", problem.default);
+            }
+            let strict = settings.strict;
+            (strict, join(settings))
+        });
+        match started {
+            Ok((_, Ok(()))) => CUDA_SUCCESS,
+            Ok((strict, Err(why))) => {
+                warning!("off: {why}");
+                if strict { CUDA_ERROR_SYSTEM_NOT_READY } else { CUDA_SUCCESS }
+            }
+            Err(_) => CUDA_SUCCESS,
+        }
+    })
+}
+
+fn join(settings: Settings) -> Result<(), String> {
+    if !fork::settle() {
+        return Err("the kernel has no MADV_WIPEONFORK (Linux 4.14), without which a fork would do harm".into());
+    }
+    let strict_color = settings.strict && settings.color != ColorChoice::Off;
+    let joined = enter(settings).map_err(|error| error.to_string())?;
+    let state = gpus::settle_color(joined, 0);
+    if strict_color && state != ColorState::On && state != ColorState::Pending {
+        return Err(format!("memory cannot be coloured: {}", state.name()));
+    }
+    if !matches!(state, ColorState::On | ColorState::Off) {
+        warning!("memory is not coloured: {}", state.name());
+    }
+    watchdog::start();
+    info!("joined {} as tenant {}", joined.region.path().display(), joined.slot);
+    Ok(())
+}
+
+/// Why a region could not be joined.
+#[derive(Debug)]
+pub(crate) enum EnterError {
+    Open(OpenError),
+    NobodyHolds(std::path::PathBuf),
+    Full(std::path::PathBuf),
+}
+
+impl std::fmt::Display for EnterError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            EnterError::Open(error) => error.fmt(f),
+            EnterError::NobodyHolds(path) => {
+                write!(f, "no arbiter holds {}; start one with `missile up`", path.display())
+            }
+            EnterError::Full(path) => write!(f, "{} has no room for another tenant", path.display()),
+        }
+    }
+}
+
+/// Opens the region, takes a slot and fills it in.
+pub(crate) fn enter(settings: Settings) -> Result<&'static Joined, EnterError> {
+    let region = Region::open(&settings.region).map_err(EnterError::Open)?;
+    if !region.arbiter_is_alive() {
+        return Err(EnterError::NobodyHolds(settings.region));
+    }
+    let Ok(slot) = region.layout().join(std::process::id()) else {
+        return Err(EnterError::Full(settings.region));
+    };
+    let joined = Box::leak(Box::new(Joined {
+        region,
+        slot,
+        settings,
+        gpus: gpus::Entries::default(),
+        lanes: OnceLock::new(),
+        silent: AtomicBool::new(false),
+    }));
+    let (tenant, settings) = (joined.tenant(), &joined.settings);
+    let mut name = [0; 16];
+    // SAFETY: PR_GET_NAME writes at most 16 bytes.
+    unsafe { libc::prctl(libc::PR_GET_NAME, name.as_mut_ptr()) };
+    tenant.set_name(&name);
+    tenant.weight.store(settings.weight, Ordering::Relaxed);
+    tenant.color.store(u32::MAX, Ordering::Relaxed);
+    tenant.copies.store(settings.copies.into(), Ordering::Relaxed);
+    tenant.class.store(settings.class.code(), Ordering::Release);
+    JOINED.store(joined, Ordering::Release);
+    joined.region.layout().header.doorbell.ring_loudly();
+    Ok(joined)
+}

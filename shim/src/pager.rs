@@ -1,0 +1,245 @@
+//! Colouring: what happens inside the driver's own map request.
+//!
+//! The driver has just mapped an object at the address that it will return from `cuMemAlloc`; nobody has seen that
+//! address yet. The pager makes an object of its own that has enough pages of the tenant's colour, unmaps the range
+//! and maps those pages in its place, one call a run of neighbours (packed layout). The driver, copies, frees and
+//! kernels notice nothing: the address and its length are the same. If anything fails, one map call puts the driver's
+//! object back, since a map replaces what it overlaps (uvm_map_external.c:759-838 of branch 580).
+
+use crate::decision::{Decision, Why};
+use crate::kernel::{self, Backing, Donor, Object};
+use crate::life::{self, Joined};
+use crate::log::{debug, warning};
+use crate::{gpus, plan};
+use abi::rm;
+use abi::uvm::MapExternalAllocation;
+use region::{ColorState, GpuKey, HashTable};
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::ffi::c_int;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use units::{Bytes, DeviceVa};
+
+#[derive(Clone, Copy)]
+enum Call {
+    /// No governed allocation is under way on this thread.
+    None,
+    /// One is, and the driver has mapped nothing for it yet.
+    Waiting,
+    /// The range that it mapped is coloured.
+    Colored,
+    /// It is not.
+    Left(Why),
+}
+
+thread_local! {
+    static CALL: Cell<Call> = const { Cell::new(Call::None) };
+}
+
+/// Set for good once the kernel answered a map call of ours with something unexpected.
+static BROKEN: AtomicBool = AtomicBool::new(false);
+
+/// What governed allocations this process holds: bytes, and whether they are coloured.
+static HELD: Mutex<Option<HashMap<DeviceVa, (Bytes, bool)>>> = Mutex::new(None);
+
+/// A governed allocation under way on this thread.
+pub(crate) struct Announced {
+    bytes: Bytes,
+}
+
+/// Announces that this thread is about to ask the driver for `bytes` bytes.
+pub(crate) fn announce(bytes: Bytes) -> Announced {
+    CALL.set(match wanted(bytes) {
+        Decision::Govern(()) => Call::Waiting,
+        Decision::PassThrough(why) => Call::Left(why),
+    });
+    Announced { bytes }
+}
+
+fn wanted(bytes: Bytes) -> Decision<()> {
+    let Some(joined) = life::joined() else { return Decision::PassThrough(Why::NotJoined) };
+    let settings = &joined.settings;
+    if bytes < settings.color_min || settings.color_max.is_some_and(|most| bytes > most) {
+        return Decision::PassThrough(Why::OutsideSizes);
+    }
+    if BROKEN.load(Ordering::Relaxed) {
+        return Decision::PassThrough(Why::ColoringOff);
+    }
+    Decision::Govern(())
+}
+
+impl Announced {
+    /// The driver answered; counts what became of the allocation at `va`, or of none.
+    pub(crate) fn settle(self, va: Option<DeviceVa>) {
+        let outcome = CALL.replace(Call::None);
+        let (Some(va), Some(joined)) = (va, life::joined()) else { return };
+        let colored = matches!(outcome, Call::Colored);
+        if let Call::Left(why) = outcome {
+            debug!("{} at {va} stay uncoloured: {why:?}", self.bytes);
+        }
+        counter(joined, colored).fetch_add(self.bytes.get(), Ordering::Relaxed);
+        let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
+        held.get_or_insert_default().insert(va, (self.bytes, colored));
+    }
+}
+
+/// The driver freed the allocation at `va`.
+pub(crate) fn freed(va: DeviceVa) {
+    let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
+    if let (Some((bytes, colored)), Some(joined)) = (held.get_or_insert_default().remove(&va), life::joined()) {
+        counter(joined, colored).fetch_sub(bytes.get(), Ordering::Relaxed);
+    }
+}
+
+/// The tenant has another slot now: what it holds is charged there.
+pub(crate) fn moved_to(old: &Joined, new: &Joined) {
+    for (from, to) in [
+        (&old.tenant().maps, &new.tenant().maps),
+        (&old.tenant().colored_bytes, &new.tenant().colored_bytes),
+        (&old.tenant().uncolored_bytes, &new.tenant().uncolored_bytes),
+    ] {
+        to.fetch_add(from.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+}
+
+fn counter(joined: &Joined, colored: bool) -> &std::sync::atomic::AtomicU64 {
+    if colored { &joined.tenant().colored_bytes } else { &joined.tenant().uncolored_bytes }
+}
+
+/// The driver mapped a range. If it is the one of a governed allocation of this thread, colours it.
+pub(crate) fn range_mapped(fd: c_int, map: &MapExternalAllocation) {
+    let Call::Waiting = CALL.get() else { return };
+    let Some(joined) = life::joined() else { return };
+    CALL.set(match recolor(joined, fd, map) {
+        Ok(()) => Call::Colored,
+        Err(why) => Call::Left(why),
+    });
+}
+
+/// The tenant's colour on the GPU of the map request, and the object behind it, if the range may be coloured.
+fn candidate(joined: &Joined, map: &MapExternalAllocation) -> Result<(HashTable, u32, Object), Why> {
+    if map.attributes_count != 1 {
+        return Err(Why::SharedWithPeers);
+    }
+    let object = kernel::ledger().object(map.client, map.memory).ok_or(Why::NotOneObject)?;
+    if map.offset != 0 || map.length != object.size.get() {
+        return Err(Why::NotOneObject);
+    }
+    if object.compressible {
+        return Err(Why::Compressible);
+    }
+    let (hash, color) = gpus::color_on(joined, GpuKey::from_uuid(map.attributes[0].gpu)).map_err(|state| {
+        joined.tenant().color_state.store(state.code(), Ordering::Relaxed);
+        Why::ColoringOff
+    })?;
+    joined.tenant().color.store(color, Ordering::Relaxed);
+    joined.tenant().color_state.store(ColorState::On.code(), Ordering::Relaxed);
+    if !Bytes::new(map.length).is_multiple_of(Bytes::new(hash.page_bytes.into())) {
+        return Err(Why::NotOneObject);
+    }
+    Ok((hash, color, object))
+}
+
+fn recolor(joined: &Joined, fd: c_int, map: &MapExternalAllocation) -> Result<(), Why> {
+    let (hash, color, object) = candidate(joined, map)?;
+    let len = Bytes::new(map.length);
+    let size = Bytes::new(map.length.saturating_mul(hash.colors().into()));
+    let (handle, memory) =
+        kernel::rm_alloc_memory(object.fd, map.client, object.parent, size).map_err(|_| Why::NoDonor)?;
+    let donor = Donor {
+        fd: object.fd,
+        client: map.client,
+        parent: object.parent,
+        handle,
+        phys: units::PhysAddr::new(memory.offset),
+    };
+    let settled = if memory.is_contiguous() {
+        back_by_donor(joined, fd, map, &hash, color, donor, size, len)
+    } else {
+        Err(Why::NotContiguous)
+    };
+    if settled.is_err() {
+        free_donor(donor);
+    }
+    settled
+}
+
+#[allow(clippy::too_many_arguments)]
+fn back_by_donor(
+    joined: &Joined,
+    fd: c_int,
+    map: &MapExternalAllocation,
+    hash: &HashTable,
+    color: u32,
+    donor: Donor,
+    size: Bytes,
+    len: Bytes,
+) -> Result<(), Why> {
+    let runs = plan::runs_of_color(hash, color, donor.phys, size, len).ok_or(Why::NoDonor)?;
+    let layout = joined.region.layout();
+    layout.charge_maps(joined.slot, runs.len() as u64).map_err(|_| Why::OverBudget)?;
+    let va = DeviceVa::new(map.base);
+    if let Err(status) = map_runs(fd, map, va, donor.handle, &runs) {
+        layout.return_maps(joined.slot, runs.len() as u64);
+        restore(joined, fd, map, status);
+        return Err(Why::MapFailed);
+    }
+    kernel::ledger().backed(va, Backing { len, donor, runs });
+    Ok(())
+}
+
+fn map_runs(fd: c_int, map: &MapExternalAllocation, va: DeviceVa, donor: u32, runs: &[plan::Run]) -> Result<(), u32> {
+    let status = kernel::uvm_unmap(fd, va, Bytes::new(map.length), map.attributes[0].gpu);
+    if status != rm::NV_OK {
+        return Err(status);
+    }
+    // On the heap: 9 KiB would be a lot for a stack that is the host's.
+    let mut request = Box::new(*map);
+    request.memory = donor;
+    let mut at = va;
+    for run in runs {
+        (request.base, request.length, request.offset) = (at.get(), run.len.get(), run.offset.get());
+        match kernel::uvm_map(fd, &mut request) {
+            rm::NV_OK => at = at + run.len,
+            status => return Err(status),
+        }
+    }
+    Ok(())
+}
+
+/// Puts the driver's own object back, and colours nothing more in this process.
+fn restore(joined: &Joined, fd: c_int, map: &MapExternalAllocation, status: u32) {
+    BROKEN.store(true, Ordering::Relaxed);
+    joined.tenant().color_state.store(ColorState::MapFailed.code(), Ordering::Relaxed);
+    let mut request = Box::new(*map);
+    // Pieces of 4 KiB pages split at any page, so the one map replaces whatever is there; if not, unmap and try again.
+    if kernel::uvm_map(fd, &mut request) != rm::NV_OK {
+        kernel::uvm_unmap(fd, DeviceVa::new(map.base), Bytes::new(map.length), map.attributes[0].gpu);
+        let again = kernel::uvm_map(fd, &mut request);
+        if again != rm::NV_OK {
+            warning!("cannot put the driver's memory back at {:#x} (status {again:#x})", map.base);
+        }
+    }
+    warning!("memory is not coloured any more: the kernel answered a map call with status {status:#x}");
+}
+
+/// The range over a backing is gone: gives back its object and its maps.
+pub(crate) fn give_back(backing: Backing) {
+    free_donor(backing.donor);
+    forget(backing);
+}
+
+/// A backing is gone with its whole client: gives back its maps.
+pub(crate) fn forget(backing: Backing) {
+    if let Some(joined) = life::joined() {
+        joined.region.layout().return_maps(joined.slot, backing.runs.len() as u64);
+    }
+}
+
+fn free_donor(donor: Donor) {
+    let status = kernel::rm_free(donor.fd, donor.client, donor.parent, donor.handle);
+    if status != rm::NV_OK {
+        debug!("an object of the pager's was not freed (status {status:#x})");
+    }
+}

@@ -1,0 +1,64 @@
+//! The names of error codes.
+
+use super::put;
+use abi::cuda::*;
+use std::ffi::{CStr, c_char};
+
+/// Codes of which the driver's own text is worth having; the list is that of [`abi::cuda`] and a few more.
+const TEXTS: &[(CUresult, &CStr, &CStr)] = &[
+    (CUDA_SUCCESS, c"CUDA_SUCCESS", c"no error"),
+    (CUDA_ERROR_INVALID_VALUE, c"CUDA_ERROR_INVALID_VALUE", c"invalid argument"),
+    (CUDA_ERROR_OUT_OF_MEMORY, c"CUDA_ERROR_OUT_OF_MEMORY", c"out of memory"),
+    (CUDA_ERROR_NOT_INITIALIZED, c"CUDA_ERROR_NOT_INITIALIZED", c"initialization error"),
+    (CUDA_ERROR_DEINITIALIZED, c"CUDA_ERROR_DEINITIALIZED", c"driver shutting down"),
+    (CUDA_ERROR_NO_DEVICE, c"CUDA_ERROR_NO_DEVICE", c"no CUDA-capable device is detected"),
+    (CUDA_ERROR_INVALID_DEVICE, c"CUDA_ERROR_INVALID_DEVICE", c"invalid device ordinal"),
+    (CUDA_ERROR_INVALID_IMAGE, c"CUDA_ERROR_INVALID_IMAGE", c"device kernel image is invalid"),
+    (CUDA_ERROR_INVALID_CONTEXT, c"CUDA_ERROR_INVALID_CONTEXT", c"invalid device context"),
+    (CUDA_ERROR_INVALID_HANDLE, c"CUDA_ERROR_INVALID_HANDLE", c"invalid resource handle"),
+    (CUDA_ERROR_NOT_FOUND, c"CUDA_ERROR_NOT_FOUND", c"named symbol not found"),
+    (CUDA_ERROR_NOT_READY, c"CUDA_ERROR_NOT_READY", c"device not ready"),
+    (CUDA_ERROR_ILLEGAL_ADDRESS, c"CUDA_ERROR_ILLEGAL_ADDRESS", c"an illegal memory access was encountered"),
+    (
+        CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED,
+        c"CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED",
+        c"part or all of the requested memory range is already mapped",
+    ),
+    (
+        CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED,
+        c"CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED",
+        c"pointer does not correspond to a registered memory region",
+    ),
+    (CUDA_ERROR_CONTEXT_IS_DESTROYED, c"CUDA_ERROR_CONTEXT_IS_DESTROYED", c"context is destroyed"),
+    (CUDA_ERROR_NOT_SUPPORTED, c"CUDA_ERROR_NOT_SUPPORTED", c"operation not supported"),
+    (CUDA_ERROR_SYSTEM_NOT_READY, c"CUDA_ERROR_SYSTEM_NOT_READY", c"system not yet initialized"),
+    (
+        CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED,
+        c"CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED",
+        c"operation not permitted when stream is capturing",
+    ),
+    (CUDA_ERROR_UNKNOWN, c"CUDA_ERROR_UNKNOWN", c"unknown error"),
+];
+
+/// The context is gone (cuda.h: `CUDA_ERROR_CONTEXT_IS_DESTROYED`).
+pub(crate) const CUDA_ERROR_CONTEXT_IS_DESTROYED: CUresult = 709;
+
+fn find(code: CUresult) -> Option<&'static (CUresult, &'static CStr, &'static CStr)> {
+    TEXTS.iter().find(|row| row.0 == code)
+}
+
+export! {
+    fn cuGetErrorName(error: CUresult, text: *mut *const c_char) {
+        let row = find(error);
+        // SAFETY: the caller passes null or a place for the answer, as cuda.h demands.
+        unsafe { put(text, row.map_or(core::ptr::null(), |row| row.1.as_ptr())) }?;
+        row.map(drop).ok_or(CUDA_ERROR_INVALID_VALUE)
+    }
+
+    fn cuGetErrorString(error: CUresult, text: *mut *const c_char) {
+        let row = find(error);
+        // SAFETY: as above.
+        unsafe { put(text, row.map_or(core::ptr::null(), |row| row.2.as_ptr())) }?;
+        row.map(drop).ok_or(CUDA_ERROR_INVALID_VALUE)
+    }
+}

@@ -1,0 +1,126 @@
+//! Host memory that the device can reach: allocated by the driver, or the program's own, registered.
+//!
+//! The device sees it at the host's address.
+
+use super::{Outcome, current, lock, put};
+use abi::cuda::*;
+use std::collections::BTreeMap;
+use std::ffi::{c_uint, c_void};
+use std::sync::Mutex;
+
+static PINNED: Mutex<BTreeMap<usize, Pinned>> = Mutex::new(BTreeMap::new());
+
+#[derive(Clone, Copy, Debug)]
+struct Pinned {
+    bytes: usize,
+    /// Whether the driver allocated it, or the program did.
+    ours: bool,
+    flags: c_uint,
+}
+
+/// The pinned stretch that an address lies in: its start and its size.
+pub(crate) fn find(address: usize) -> Option<(usize, usize)> {
+    let pinned = lock(&PINNED);
+    let (&start, found) = pinned.range(..=address).next_back()?;
+    (address - start < found.bytes).then_some((start, found.bytes))
+}
+
+/// Whether a stretch is pinned as a whole.
+pub(crate) fn is_pinned(address: usize, bytes: usize) -> bool {
+    find(address).is_some_and(|(start, length)| bytes <= length - (address - start))
+}
+
+fn alloc(address: *mut *mut c_void, bytes: usize, flags: c_uint) -> Outcome {
+    current::context()?;
+    if address.is_null() || bytes == 0 {
+        return Err(CUDA_ERROR_INVALID_VALUE);
+    }
+    // SAFETY: a fresh private anonymous mapping at an address of the kernel's choice harms nothing that exists.
+    let found = unsafe {
+        libc::mmap(
+            core::ptr::null_mut(),
+            bytes,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        )
+    };
+    if found == libc::MAP_FAILED {
+        return Err(CUDA_ERROR_OUT_OF_MEMORY);
+    }
+    lock(&PINNED).insert(found as usize, Pinned { bytes, ours: true, flags });
+    // SAFETY: not null, and a place for the answer, as cuda.h demands.
+    unsafe { put(address, found) }
+}
+
+/// Takes a stretch from the books, which must begin at `address`.
+fn remove(address: *mut c_void, ours: bool, otherwise: CUresult) -> Outcome<Pinned> {
+    let mut pinned = lock(&PINNED);
+    match pinned.get(&(address as usize)) {
+        Some(found) if found.ours == ours => pinned.remove(&(address as usize)).ok_or(otherwise),
+        _ => Err(otherwise),
+    }
+}
+
+export! {
+    fn cuMemHostAlloc(address: *mut *mut c_void, bytes: usize, flags: c_uint) {
+        alloc(address, bytes, flags)
+    }
+
+    fn cuMemAllocHost_v2(address: *mut *mut c_void, bytes: usize) {
+        alloc(address, bytes, 0)
+    }
+
+    /// Waits for all work of the context first: a copy may still use the memory.
+    fn cuMemFreeHost(address: *mut c_void) {
+        let context = current::context()?;
+        if address.is_null() {
+            return Ok(());
+        }
+        find(address as usize).ok_or(CUDA_ERROR_INVALID_VALUE)?;
+        context.synchronize()?;
+        let found = remove(address, true, CUDA_ERROR_INVALID_VALUE)?;
+        // SAFETY: the stretch is one of `alloc`, was just taken from the books, and no command uses it any more; the
+        // program gave up its own use with this call.
+        unsafe { libc::munmap(address, found.bytes) };
+        Ok(())
+    }
+
+    fn cuMemHostRegister_v2(address: *mut c_void, bytes: usize, flags: c_uint) {
+        current::context()?;
+        let start = address as usize;
+        let end = start.checked_add(bytes).ok_or(CUDA_ERROR_INVALID_VALUE)?;
+        if address.is_null() || bytes == 0 {
+            return Err(CUDA_ERROR_INVALID_VALUE);
+        }
+        let mut pinned = lock(&PINNED);
+        if pinned.range(..end).next_back().is_some_and(|(&other, found)| other + found.bytes > start) {
+            return Err(CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED);
+        }
+        pinned.insert(start, Pinned { bytes, ours: false, flags });
+        Ok(())
+    }
+
+    fn cuMemHostUnregister(address: *mut c_void) {
+        current::context()?;
+        remove(address, false, CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED).map(drop)
+    }
+
+    fn cuMemHostGetDevicePointer_v2(dptr: *mut CUdeviceptr, address: *mut c_void, flags: c_uint) {
+        current::context()?;
+        if flags != 0 || find(address as usize).is_none() {
+            return Err(CUDA_ERROR_INVALID_VALUE);
+        }
+        // SAFETY: the caller passes null or a place for the answer, as cuda.h demands; so below.
+        unsafe { put(dptr, address as u64) }
+    }
+
+    fn cuMemHostGetFlags(flags: *mut c_uint, address: *mut c_void) {
+        current::context()?;
+        let (start, _) = find(address as usize).ok_or(CUDA_ERROR_INVALID_VALUE)?;
+        let found = lock(&PINNED).get(&start).copied().ok_or(CUDA_ERROR_INVALID_VALUE)?;
+        // SAFETY: as above.
+        unsafe { put(flags, found.flags) }
+    }
+}

@@ -1,0 +1,54 @@
+//! Starting the driver.
+
+use super::rm::Rm;
+use super::{Outcome, memory::Memory, put};
+use crate::machine::Machine;
+use abi::cuda::*;
+use std::ffi::{c_int, c_uint};
+use std::sync::OnceLock;
+
+/// The version of the driver API: CUDA 13.0.
+const API_VERSION: c_int = 13000;
+
+/// What the process has once `cuInit` succeeded.
+pub(crate) struct Driver {
+    pub(crate) machine: &'static Machine,
+    pub(crate) rm: Rm,
+    pub(crate) memory: Memory,
+}
+
+static DRIVER: OnceLock<Outcome<Driver>> = OnceLock::new();
+
+/// The driver, if it was started.
+pub(crate) fn driver() -> Outcome<&'static Driver> {
+    match DRIVER.get() {
+        Some(Ok(driver)) => Ok(driver),
+        _ => Err(CUDA_ERROR_NOT_INITIALIZED),
+    }
+}
+
+fn start() -> Outcome<Driver> {
+    let machine = Machine::get().map_err(|error| {
+        eprintln!("simgpu: {error}");
+        CUDA_ERROR_NO_DEVICE
+    })?;
+    let rm = Rm::open(machine.spec().driver, machine.spec().uuid)?;
+    Ok(Driver { machine, rm, memory: Memory::default() })
+}
+
+export! {
+    fn cuInit(flags: c_uint) {
+        if flags != 0 {
+            return Err(CUDA_ERROR_INVALID_VALUE);
+        }
+        match DRIVER.get_or_init(start) {
+            Ok(_) => Ok(()),
+            Err(code) => Err(*code),
+        }
+    }
+
+    fn cuDriverGetVersion(version: *mut c_int) {
+        // SAFETY: the caller passes null or a place for the answer, as cuda.h demands.
+        unsafe { put(version, API_VERSION) }
+    }
+}

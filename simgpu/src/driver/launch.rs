@@ -1,0 +1,171 @@
+//! Launching kernels.
+
+use super::Outcome;
+use super::command::Command;
+use super::init::driver;
+use super::kernels::{Builtin, Call};
+use super::module::FUNCTIONS;
+use super::stream::{DefaultStream, Stream};
+use crate::kernel::Fault;
+use crate::timing::kernels::Limits;
+use abi::cuda::*;
+use std::ffi::{c_uint, c_void};
+use units::Nanos;
+
+/// cuda.h: the ends of a list of extra launch parameters and its two keys.
+const PARAM_END: usize = 0;
+const PARAM_BUFFER: usize = 1;
+const PARAM_SIZE: usize = 2;
+
+/// A kernel in a stream, its parameters copied.
+pub(crate) struct Launch(Call);
+
+impl Launch {
+    /// Runs the kernel: its effects happen at its beginning, its end when the timing model says so.
+    pub(crate) fn run(&self, ready: Nanos) -> Result<Nanos, Fault> {
+        let Ok(driver) = driver() else { return Ok(ready) };
+        let machine = driver.machine;
+        let spec = machine.spec();
+        let start = ready + Nanos::new((spec.launch_us * 1e3) as u64);
+        let work = self.0.perform(machine)?;
+        let live = |slot| machine.slot_is_live(slot);
+        Ok(machine.timing().kernels.run(&work, &Limits::of(spec), start, machine.slot(), live))
+    }
+}
+
+/// How many blocks a grid has, or an error for a grid that cannot be.
+fn blocks(grid: [c_uint; 3], block: [c_uint; 3]) -> Outcome<u64> {
+    let product = |of: [c_uint; 3]| of.iter().try_fold(1u64, |all, &one| all.checked_mul(u64::from(one)));
+    match (product(grid), product(block)) {
+        (Some(blocks @ 1..), Some(1..=1024)) => Ok(blocks),
+        _ => Err(CUDA_ERROR_INVALID_VALUE),
+    }
+}
+
+/// Reads a kernel's arguments from an array of pointers to them, or from one buffer.
+///
+/// # Safety
+/// `params` and `extra` are null or as cuda.h demands for a kernel with the built-in's parameters.
+unsafe fn arguments(
+    builtin: Builtin,
+    params: *mut *mut c_void,
+    extra: *mut *mut c_void,
+) -> Outcome<[u64; Call::ARGUMENTS]> {
+    let mut values = [0; Call::ARGUMENTS];
+    if !params.is_null() {
+        for (index, (value, &size)) in values.iter_mut().zip(builtin.sizes()).enumerate() {
+            // SAFETY: the array has a pointer for each parameter, and each points to a value of its size.
+            *value = unsafe { number(params.add(index).read().cast(), size) };
+        }
+        return Ok(values);
+    }
+    // SAFETY: `extra` is null or a list of keys and values up to its end.
+    let (buffer, length) = unsafe { extra_buffer(extra) }?;
+    let mut offset = 0usize;
+    for (value, &size) in values.iter_mut().zip(builtin.sizes()) {
+        offset = offset.next_multiple_of(size);
+        if offset + size > length {
+            return Err(CUDA_ERROR_INVALID_VALUE);
+        }
+        // SAFETY: the buffer has `length` bytes, and the value was just found to lie within.
+        *value = unsafe { number(buffer.add(offset), size) };
+        offset += size;
+    }
+    Ok(values)
+}
+
+/// The buffer of parameters and its length that a list of extras names.
+///
+/// # Safety
+/// `extra` is null or a list as cuda.h describes.
+unsafe fn extra_buffer(mut extra: *mut *mut c_void) -> Outcome<(*const u8, usize)> {
+    let (mut buffer, mut length) = (core::ptr::null::<u8>(), 0);
+    while !extra.is_null() {
+        // SAFETY: the list goes on until its end is found, in pairs of a key and a value.
+        let key = unsafe { extra.read() } as usize;
+        if key == PARAM_END {
+            break;
+        }
+        // SAFETY: as above, the value after the key.
+        let value = unsafe { extra.add(1).read() };
+        match key {
+            PARAM_BUFFER => buffer = value.cast_const().cast(),
+            // SAFETY: this key's value points to the length.
+            PARAM_SIZE if !value.is_null() => length = unsafe { value.cast::<usize>().read() },
+            _ => return Err(CUDA_ERROR_INVALID_VALUE),
+        }
+        // SAFETY: as above, the next pair.
+        extra = unsafe { extra.add(2) };
+    }
+    if buffer.is_null() { Err(CUDA_ERROR_INVALID_VALUE) } else { Ok((buffer, length)) }
+}
+
+/// A number of 4 or 8 bytes.
+///
+/// # Safety
+/// `at` points to `size` readable bytes.
+unsafe fn number(at: *const u8, size: usize) -> u64 {
+    // SAFETY: the function's contract.
+    unsafe { if size == 4 { u64::from(at.cast::<u32>().read_unaligned()) } else { at.cast::<u64>().read_unaligned() } }
+}
+
+/// What one launch asks for, but for its parameters.
+struct Shape {
+    grid: [c_uint; 3],
+    block: [c_uint; 3],
+    stream: CUstream,
+    default: DefaultStream,
+}
+
+/// # Safety
+/// As for [`arguments`].
+unsafe fn launch(function: CUfunction, shape: Shape, params: *mut *mut c_void, extra: *mut *mut c_void) -> Outcome {
+    let stream = Stream::resolve(shape.stream, shape.default)?;
+    let blocks = blocks(shape.grid, shape.block)?;
+    let builtin = FUNCTIONS.get(function)?.builtin.ok_or(CUDA_ERROR_NOT_SUPPORTED)?;
+    // SAFETY: the function's contract.
+    let arguments = unsafe { arguments(builtin, params, extra) }?;
+    stream.submit(Command::Launch(Launch(Call { builtin, arguments, blocks })))?;
+    Ok(())
+}
+
+export! {
+    fn cuLaunchKernel/cuLaunchKernel_ptsz[default](
+        f: CUfunction,
+        gx: c_uint,
+        gy: c_uint,
+        gz: c_uint,
+        bx: c_uint,
+        by: c_uint,
+        bz: c_uint,
+        _shared: c_uint,
+        stream: CUstream,
+        params: *mut *mut c_void,
+        extra: *mut *mut c_void,
+    ) {
+        let shape = Shape { grid: [gx, gy, gz], block: [bx, by, bz], stream, default };
+        // SAFETY: the caller's parameters are as cuda.h demands.
+        unsafe { launch(f, shape, params, extra) }
+    }
+
+    fn cuLaunchKernelEx/cuLaunchKernelEx_ptsz[default](
+        config: *const CUlaunchConfig,
+        f: CUfunction,
+        params: *mut *mut c_void,
+        extra: *mut *mut c_void,
+    ) {
+        if config.is_null() {
+            return Err(CUDA_ERROR_INVALID_VALUE);
+        }
+        // SAFETY: not null, so the caller's configuration.
+        let config = unsafe { config.read() };
+        let shape = Shape {
+            grid: [config.gridDimX, config.gridDimY, config.gridDimZ],
+            block: [config.blockDimX, config.blockDimY, config.blockDimZ],
+            stream: config.hStream,
+            default,
+        };
+        // SAFETY: as above.
+        unsafe { launch(f, shape, params, extra) }
+    }
+}

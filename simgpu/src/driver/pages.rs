@@ -1,0 +1,101 @@
+//! Device memory as kernels and copies see it: by virtual address, page by page.
+
+use crate::kernel::{Fault, for_each_page_run};
+use crate::machine::Machine;
+use crate::timing::clock::now;
+use crate::timing::kernels::MAX_SIDES;
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use units::{Bytes, DeviceVa, Nanos, PhysAddr};
+
+/// How much is read from each side.
+pub(crate) type Sides = [Bytes; MAX_SIDES];
+
+/// How long a walk is trusted. Mappings that somebody changed beneath the driver are seen after that.
+const FRESH: Nanos = Nanos::from_millis(1000);
+/// How many walks are remembered; more than a program's kernels have operands at a time.
+const REMEMBERED: usize = 1024;
+
+/// Counts the changes that the driver makes to mappings.
+static GENERATION: AtomicU64 = AtomicU64::new(0);
+static WALKS: Mutex<Option<HashMap<(u64, u64), Walk>>> = Mutex::new(None);
+
+struct Walk {
+    generation: u64,
+    at: Nanos,
+    sides: Sides,
+}
+
+/// Notes that mappings changed.
+pub(crate) fn forget() {
+    GENERATION.fetch_add(1, Ordering::AcqRel);
+}
+
+/// Copies out of device memory.
+pub(crate) fn read(machine: &Machine, va: DeviceVa, out: &mut [u8]) -> Result<(), Fault> {
+    for_each_page_run(va, Bytes::new(out.len() as u64), &mut |at, phys, bytes| {
+        let start = (at - va).as_usize();
+        machine.read(phys, &mut out[start..start + bytes.as_usize()]);
+    })
+}
+
+/// Copies into device memory.
+pub(crate) fn write(machine: &Machine, va: DeviceVa, data: &[u8]) -> Result<(), Fault> {
+    for_each_page_run(va, Bytes::new(data.len() as u64), &mut |at, phys, bytes| {
+        let start = (at - va).as_usize();
+        machine.write(phys, &data[start..start + bytes.as_usize()]);
+    })
+}
+
+/// Reads a number from device memory.
+pub(crate) fn read_u64(machine: &Machine, va: DeviceVa) -> Result<u64, Fault> {
+    let mut bytes = [0; 8];
+    read(machine, va, &mut bytes)?;
+    Ok(u64::from_le_bytes(bytes))
+}
+
+/// The physical address behind one byte.
+pub(crate) fn translate(va: DeviceVa) -> Result<PhysAddr, Fault> {
+    let mut found = PhysAddr::new(0);
+    for_each_page_run(va, Bytes::new(1), &mut |_, phys, _| found = phys)?;
+    Ok(found)
+}
+
+/// How the bytes of a stretch are spread over the sides of the memory system.
+pub(crate) fn sides(machine: &Machine, va: DeviceVa, bytes: Bytes) -> Result<Sides, Fault> {
+    let generation = GENERATION.load(Ordering::Acquire);
+    let (key, at) = ((va.get(), bytes.get()), now());
+    if let Some(walk) = super::lock(&WALKS).as_ref().and_then(|walks| walks.get(&key))
+        && walk.generation == generation
+        && at.saturating_sub(walk.at) < FRESH
+    {
+        return Ok(walk.sides);
+    }
+    let sides = walk(machine, va, bytes)?;
+    let mut walks = super::lock(&WALKS);
+    let walks = walks.get_or_insert_default();
+    if walks.len() >= REMEMBERED {
+        walks.clear();
+    }
+    walks.insert(key, Walk { generation, at, sides });
+    Ok(sides)
+}
+
+fn walk(machine: &Machine, va: DeviceVa, bytes: Bytes) -> Result<Sides, Fault> {
+    let spec = machine.spec();
+    // Addresses that agree above the lowest bit of all masks lie on one side.
+    let lowest = spec.hash.side_masks().iter().fold(0, |all, mask| all | mask).trailing_zeros();
+    let unit = 1u64 << lowest.clamp(8, 40);
+    let mut sides = [0u64; MAX_SIDES];
+    for_each_page_run(va, bytes, &mut |_, phys, bytes| {
+        let (mut at, end) = (phys.get(), phys.get() + bytes.get());
+        while at < end {
+            let next = end.min((at | (unit - 1)) + 1);
+            let side = spec.side_of(PhysAddr::new(at)) as usize;
+            sides[side.min(MAX_SIDES - 1)] += next - at;
+            at = next;
+        }
+    })?;
+    Ok(sides.map(Bytes::new))
+}

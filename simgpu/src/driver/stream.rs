@@ -1,0 +1,224 @@
+//! Streams: queues of commands, each served in order by a thread of its own.
+
+use super::command::Command;
+use super::context::Context;
+use super::{Outcome, current, lock, streams::STREAMS};
+use crate::timing::clock::{self, now};
+use abi::cuda::*;
+use std::collections::VecDeque;
+use std::ffi::c_int;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use units::Nanos;
+
+/// How far back a command may be taken to have begun. A worker wakes some time after its command could begin; the
+/// simulated GPU would have begun at once.
+const LATE_START: Nanos = Nanos::from_micros(200);
+
+/// How a stream stands to the legacy default stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// It is the legacy default stream: its work waits for that of all blocking streams, and they wait for its.
+    Legacy,
+    /// It waits for the legacy default stream, and is waited for.
+    Blocking,
+    /// It has nothing to do with the legacy default stream.
+    NonBlocking,
+}
+
+/// What the null stream means, which the spelling of the called function says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DefaultStream {
+    /// The context's legacy default stream.
+    Legacy,
+    /// The thread's own default stream.
+    PerThread,
+}
+
+/// A stream.
+pub(crate) struct Stream {
+    pub(crate) kind: Kind,
+    pub(crate) priority: c_int,
+    context: Weak<Context>,
+    fault: Arc<AtomicU32>,
+    queue: Mutex<Queue>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<Queued>,
+    /// How many commands were ever submitted, and how many of them are done.
+    submitted: u64,
+    done: u64,
+    /// Whether a thread is at the head command, be it the worker or one that serves its own command.
+    busy: bool,
+    worker: bool,
+    closing: bool,
+    /// When the last command ended in simulated terms.
+    ended: Nanos,
+}
+
+struct Queued {
+    command: Command,
+    after: Vec<Fence>,
+    at: Nanos,
+}
+
+/// A point in a stream: reached when that many commands are done.
+pub(crate) struct Fence {
+    stream: Arc<Stream>,
+    commands: u64,
+}
+
+impl Fence {
+    /// Waits until the point is reached.
+    pub(crate) fn wait(&self) {
+        let mut queue = lock(&self.stream.queue);
+        while queue.done < self.commands {
+            queue = self.stream.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Whether the point is reached.
+    pub(crate) fn is_reached(&self) -> bool {
+        lock(&self.stream.queue).done >= self.commands
+    }
+}
+
+impl Stream {
+    pub(crate) fn create(kind: Kind, priority: c_int, context: Weak<Context>, fault: Arc<AtomicU32>) -> Arc<Self> {
+        Arc::new(Stream { kind, priority, context, fault, queue: Mutex::default(), changed: Condvar::new() })
+    }
+
+    /// The stream that a handle means, in the current context.
+    pub(crate) fn resolve(handle: CUstream, default: DefaultStream) -> Outcome<Arc<Self>> {
+        let context = current::context()?;
+        let default = match (handle as usize, default) {
+            (0, default) => default,
+            (CU_STREAM_LEGACY, _) => DefaultStream::Legacy,
+            (CU_STREAM_PER_THREAD, _) => DefaultStream::PerThread,
+            _ => return STREAMS.get(handle),
+        };
+        Ok(match default {
+            DefaultStream::Legacy => context.legacy.clone(),
+            DefaultStream::PerThread => current::own_stream(&context),
+        })
+    }
+
+    /// The context, while there is one.
+    pub(crate) fn context(&self) -> Option<Arc<Context>> {
+        self.context.upgrade()
+    }
+
+    /// The end of all commands so far.
+    pub(crate) fn fence(self: &Arc<Self>) -> Fence {
+        Fence { stream: self.clone(), commands: lock(&self.queue).submitted }
+    }
+
+    /// What a new command has to wait for in other streams. Fences only ever name commands that were submitted
+    /// before, so that no two commands can wait for each other.
+    pub(crate) fn foreign_fences(self: &Arc<Self>) -> Vec<Fence> {
+        let Some(context) = self.context.upgrade() else { return Vec::new() };
+        let others = match self.kind {
+            Kind::Legacy => context.streams(),
+            Kind::Blocking => vec![context.legacy.clone()],
+            Kind::NonBlocking => return Vec::new(),
+        };
+        let blocking = others.iter().filter(|other| other.kind != Kind::NonBlocking && !Arc::ptr_eq(other, self));
+        blocking.map(Stream::fence).filter(|fence| !fence.is_reached()).collect()
+    }
+
+    /// Adds a command to the end of the queue.
+    pub(crate) fn submit(self: &Arc<Self>, command: Command) -> Outcome<Fence> {
+        let queued = Queued { command, after: self.foreign_fences(), at: now() };
+        let mut queue = lock(&self.queue);
+        if !queue.worker {
+            let stream = self.clone();
+            let worker = std::thread::Builder::new().name("simgpu-stream".into()).spawn(move || stream.serve());
+            worker.map_err(|_| CUDA_ERROR_OUT_OF_MEMORY)?;
+            queue.worker = true;
+        }
+        queue.waiting.push_back(queued);
+        queue.submitted += 1;
+        let fence = Fence { stream: self.clone(), commands: queue.submitted };
+        drop(queue);
+        self.changed.notify_all();
+        Ok(fence)
+    }
+
+    /// Does a command and waits for it. An idle stream serves it on the calling thread, which saves a hand-over that
+    /// would take longer than a short copy.
+    pub(crate) fn submit_and_wait(self: &Arc<Self>, command: Command) -> Outcome {
+        let after = self.foreign_fences();
+        let mut queue = lock(&self.queue);
+        if queue.busy || !queue.waiting.is_empty() || !after.is_empty() {
+            drop(queue);
+            self.submit(command)?.wait();
+        } else {
+            queue.busy = true;
+            queue.submitted += 1;
+            drop(queue);
+            self.finish(command.run(&self.fault, now()));
+        }
+        self.check()
+    }
+
+    /// Waits for all work, and for what the stream implies.
+    pub(crate) fn synchronize(self: &Arc<Self>) -> Outcome {
+        if self.kind == Kind::Legacy {
+            self.foreign_fences().iter().for_each(Fence::wait);
+        }
+        self.fence().wait();
+        self.check()
+    }
+
+    /// Fails with the fault of the stream's context.
+    pub(crate) fn check(&self) -> Outcome {
+        match self.fault.load(Ordering::Acquire) {
+            CUDA_SUCCESS => Ok(()),
+            fault => Err(fault),
+        }
+    }
+
+    /// Lets the worker end when the queue is empty.
+    pub(crate) fn close(&self) {
+        lock(&self.queue).closing = true;
+        self.changed.notify_all();
+    }
+
+    fn finish(&self, ended: Nanos) {
+        let mut queue = lock(&self.queue);
+        queue.busy = false;
+        queue.done += 1;
+        queue.ended = ended;
+        drop(queue);
+        self.changed.notify_all();
+    }
+
+    fn serve(self: Arc<Self>) {
+        clock::sharpen_timers();
+        loop {
+            let mut queue = lock(&self.queue);
+            let (next, ended) = loop {
+                if !queue.busy {
+                    if let Some(next) = queue.waiting.pop_front() {
+                        queue.busy = true;
+                        break (next, queue.ended);
+                    }
+                    if queue.closing {
+                        queue.worker = false;
+                        return;
+                    }
+                }
+                queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            };
+            drop(queue);
+            next.after.iter().for_each(Fence::wait);
+            let now = now();
+            let free = if next.after.is_empty() { ended.max(next.at) } else { now };
+            let ready = free.max(now.saturating_sub(LATE_START)).min(now);
+            self.finish(next.command.run(&self.fault, ready));
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! The resource manager: clients, their objects, and what can be asked of them.
+
+use super::files::FileId;
+use super::memory::Memory;
+use super::user::{Errno, update};
+use super::{Device, rm_alloc};
+use crate::machine::Machine;
+use abi::RmEscape;
+use abi::rm::*;
+use core::ffi::c_void;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// `NV2080_CTRL_CMD_GR_GET_GLOBAL_SM_ORDER`: each SM's place, in `%smid` order.
+const CONTROL_SM_ORDER: u32 = 0x2080_121B;
+/// The size of its parameter, of one of its entries, and the places of the fields.
+const SM_ORDER_BYTES: usize = 9240;
+const SM_ORDER_ENTRY: usize = 18;
+const SM_ORDER_COUNT: usize = 9216;
+const SM_ORDER_TPCS: usize = 9218;
+/// SMs of a TPC, and of a GPC that is whole.
+const SMS_PER_TPC: usize = 2;
+const SMS_PER_GPC: usize = 18;
+
+/// Who asks.
+pub(super) struct Caller {
+    pub(super) machine: &'static Machine,
+    pub(super) file: FileId,
+    pub(super) device: Device,
+}
+
+/// What an object is.
+pub(super) enum Kind {
+    Device,
+    Subdevice,
+    Vaspace,
+    Memory(Arc<Memory>),
+}
+
+pub(super) struct Object {
+    pub(super) parent: u32,
+    pub(super) kind: Kind,
+}
+
+/// A client: a namespace of objects. It belongs to the open file that made it.
+pub(super) struct Client {
+    pub(super) file: FileId,
+    pub(super) objects: BTreeMap<u32, Object>,
+}
+
+/// The process's clients, by handle.
+#[derive(Default)]
+pub(super) struct Rm {
+    pub(super) clients: BTreeMap<u32, Client>,
+    pub(super) chosen: u32,
+}
+
+impl Rm {
+    /// # Safety
+    /// `arg` is null or points to `size` bytes of the escape's parameter, and so do the pointers in it.
+    pub(super) unsafe fn serve(
+        &mut self,
+        caller: &Caller,
+        escape: RmEscape,
+        size: usize,
+        arg: *mut c_void,
+    ) -> Result<(), Errno> {
+        // SAFETY: the caller answers for `arg`; each `update` checks that the size is the structure's, all of which
+        // are plain integers.
+        unsafe {
+            match escape {
+                RmEscape::CheckVersion => update(arg, size, |p: &mut VersionCheck| {
+                    let version = caller.machine.spec().driver.to_string();
+                    p.reply = 1;
+                    p.version = [0; 64];
+                    p.version[..version.len()].copy_from_slice(version.as_bytes());
+                }),
+                RmEscape::Alloc if size == size_of::<Nvos21>() => update(arg, size, |p: &mut Nvos21| {
+                    let mut wanted = rm_alloc::Wanted {
+                        client: p.client,
+                        parent: p.parent,
+                        object: p.object,
+                        class: p.class,
+                        params: p.params as *mut c_void,
+                        params_size: p.params_size,
+                    };
+                    p.status = status(self.alloc(caller, &mut wanted));
+                    p.object = wanted.object;
+                }),
+                RmEscape::Alloc => update(arg, size, |p: &mut Nvos64| {
+                    let mut wanted = rm_alloc::Wanted {
+                        client: p.client,
+                        parent: p.parent,
+                        object: p.object,
+                        class: p.class,
+                        params: p.params as *mut c_void,
+                        params_size: p.params_size,
+                    };
+                    p.status = status(self.alloc(caller, &mut wanted));
+                    p.object = wanted.object;
+                }),
+                RmEscape::Free => update(arg, size, |p: &mut Nvos00| p.status = status(self.free(caller, p))),
+                RmEscape::Control => update(arg, size, |p: &mut Nvos54| p.status = status(self.control(caller, p))),
+                RmEscape::DupObject | RmEscape::Xfer => Err(Errno(libc::EINVAL)),
+            }
+        }
+    }
+
+    /// The memory that a mapping names, for whoever shows the file that made the client.
+    pub(super) fn memory(&self, file: FileId, client: u32, object: u32) -> Result<&Arc<Memory>, u32> {
+        match &self.object(file, client, object)?.kind {
+            Kind::Memory(memory) => Ok(memory),
+            _ => Err(NV_ERR_INVALID_ARGUMENT),
+        }
+    }
+
+    pub(super) fn object(&self, file: FileId, client: u32, object: u32) -> Result<&Object, u32> {
+        let client = self.clients.get(&client).filter(|client| client.file == file).ok_or(NV_ERR_INVALID_CLIENT)?;
+        client.objects.get(&object).ok_or(NV_ERR_OBJECT_NOT_FOUND)
+    }
+
+    /// The client that a request names. Device nodes of a GPU may name any client of the process.
+    pub(super) fn client(&mut self, caller: &Caller, client: u32) -> Result<&mut Client, u32> {
+        let reaches = |client: &&mut Client| caller.device == Device::Gpu || client.file == caller.file;
+        self.clients.get_mut(&client).filter(reaches).ok_or(NV_ERR_INVALID_CLIENT)
+    }
+
+    fn free(&mut self, caller: &Caller, wanted: &Nvos00) -> Result<(), u32> {
+        let client = self.client(caller, wanted.client)?;
+        if wanted.object == wanted.client {
+            self.clients.remove(&wanted.client);
+            return Ok(());
+        }
+        client.objects.remove(&wanted.object).ok_or(NV_ERR_OBJECT_NOT_FOUND)?;
+        let mut parents = vec![wanted.object];
+        while let Some(gone) = parents.pop() {
+            client.objects.retain(|&handle, object| {
+                let stays = object.parent != gone;
+                if !stays {
+                    parents.push(handle);
+                }
+                stays
+            });
+        }
+        Ok(())
+    }
+
+    /// # Safety
+    /// `wanted.params` is null or points to `wanted.params_size` writable bytes.
+    unsafe fn control(&mut self, caller: &Caller, wanted: &Nvos54) -> Result<(), u32> {
+        let client = self.client(caller, wanted.client)?;
+        if wanted.object != wanted.client && !client.objects.contains_key(&wanted.object) {
+            return Err(NV_ERR_OBJECT_NOT_FOUND);
+        }
+        let asked = client.objects.get(&wanted.object).map(|object| &object.kind);
+        if wanted.cmd != CONTROL_SM_ORDER || !matches!(asked, Some(Kind::Subdevice)) {
+            return Err(NV_ERR_NOT_SUPPORTED);
+        }
+        let fill = |answer: &mut [u8; SM_ORDER_BYTES]| *answer = sm_order(caller.machine);
+        // SAFETY: the caller answers for the pointer and its size, and any bytes are a valid array.
+        unsafe { update(wanted.params as *mut c_void, wanted.params_size as usize, fill) }
+            .map_err(|_| NV_ERR_INVALID_ARGUMENT)
+    }
+}
+
+fn sm_order(machine: &Machine) -> [u8; SM_ORDER_BYTES] {
+    let spec = machine.spec();
+    let mut answer = [0; SM_ORDER_BYTES];
+    let mut put = |at: usize, value: usize| answer[at..at + 2].copy_from_slice(&(value as u16).to_le_bytes());
+    let sms = spec.sms as usize;
+    for sm in 0..sms {
+        let (gpc, tpc) = (sm / SMS_PER_GPC, sm / SMS_PER_TPC);
+        let in_gpc = sm % SMS_PER_GPC / SMS_PER_TPC;
+        // gpcId, localTpcId, localSmId, globalTpcId, virtualGpcId, migratableTpcId, ugpuId, physicalCpcId,
+        // virtualTpcId
+        let side = spec.sm_side(sm as u32) as usize;
+        let fields = [gpc, in_gpc, sm % SMS_PER_TPC, tpc, gpc, in_gpc, side, in_gpc / 3, in_gpc];
+        for (i, field) in fields.into_iter().enumerate() {
+            put(sm * SM_ORDER_ENTRY + 2 * i, field);
+        }
+    }
+    put(SM_ORDER_COUNT, sms);
+    put(SM_ORDER_TPCS, sms.div_ceil(SMS_PER_TPC));
+    answer
+}
+
+pub(super) fn status(outcome: Result<(), u32>) -> u32 {
+    outcome.err().unwrap_or(NV_OK)
+}

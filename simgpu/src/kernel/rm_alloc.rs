@@ -1,0 +1,153 @@
+//! The resource manager's allocation of objects.
+
+use super::Device;
+use super::memory::Memory;
+use super::rm::{Caller, Client, Kind, Object, Rm};
+use super::user::copy_in;
+use crate::spec::GRANULE;
+use abi::rm::*;
+use core::ffi::c_void;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use units::Bytes;
+
+/// `NV_ERR_INSERT_DUPLICATE_NAME`: the handle is taken.
+const NV_ERR_INSERT_DUPLICATE_NAME: u32 = 0x19;
+/// `NV_ERR_INVALID_OBJECT_PARENT`.
+const NV_ERR_INVALID_OBJECT_PARENT: u32 = 0x36;
+
+/// `NVOS32_ALLOC_FLAGS_FIXED_ADDRESS_ALLOCATE` and `…_USE_BEGIN_END`: the caller chooses the place.
+const FLAGS_PLACED: u32 = 0x10 | 0x2_0000;
+/// `NVOS32_ATTR_PAGE_SIZE` and `NVOS32_ATTR_PHYSICALITY`, the whole fields.
+const ATTR_PAGE_SIZE: u32 = 3 << 23;
+const ATTR_PHYSICALITY: u32 = 3 << 27;
+
+/// The first handles that are chosen for clients and for objects, as far apart as the real ones.
+const FIRST_CLIENT: u32 = 0xC1D0_0000;
+const FIRST_OBJECT: u32 = 0xCAF0_0000;
+
+const PAGE_4K: Bytes = Bytes::kib(4);
+const PAGE_BIG: Bytes = Bytes::kib(64);
+const PAGE_HUGE: Bytes = Bytes::mib(2);
+
+/// An allocation, in the shape that both forms of the request share.
+pub(super) struct Wanted {
+    pub(super) client: u32,
+    pub(super) parent: u32,
+    /// In: the handle wanted, or 0. Out: the handle.
+    pub(super) object: u32,
+    pub(super) class: u32,
+    pub(super) params: *mut c_void,
+    pub(super) params_size: u32,
+}
+
+impl Rm {
+    /// # Safety
+    /// `wanted.params` is null or points to the class's parameters.
+    pub(super) unsafe fn alloc(&mut self, caller: &Caller, wanted: &mut Wanted) -> Result<(), u32> {
+        if wanted.class == CLASS_ROOT_CLIENT {
+            return self.alloc_client(caller, wanted);
+        }
+        let parent_is = |client: &Client, fits: fn(&Kind) -> bool| {
+            let parent = client.objects.get(&wanted.parent).ok_or(NV_ERR_OBJECT_NOT_FOUND)?;
+            if fits(&parent.kind) { Ok(()) } else { Err(NV_ERR_INVALID_OBJECT_PARENT) }
+        };
+        let client = self.client(caller, wanted.client)?;
+        if wanted.object != 0 && (wanted.object == wanted.client || client.objects.contains_key(&wanted.object)) {
+            return Err(NV_ERR_INSERT_DUPLICATE_NAME);
+        }
+        let kind = match wanted.class {
+            CLASS_DEVICE if wanted.parent == wanted.client => Kind::Device,
+            CLASS_DEVICE => return Err(NV_ERR_INVALID_OBJECT_PARENT),
+            CLASS_SUBDEVICE => {
+                parent_is(client, |kind| matches!(kind, Kind::Device))?;
+                Kind::Subdevice
+            }
+            CLASS_VASPACE => {
+                parent_is(client, |kind| matches!(kind, Kind::Device))?;
+                if wanted.params.is_null() {
+                    return Err(NV_ERR_INVALID_ARGUMENT);
+                }
+                Kind::Vaspace
+            }
+            CLASS_MEMORY_LOCAL_USER => {
+                parent_is(client, |kind| matches!(kind, Kind::Device | Kind::Subdevice))?;
+                if caller.device != Device::Control {
+                    return Err(NV_ERR_INSUFFICIENT_PERMISSIONS);
+                }
+                // SAFETY: the caller answers for the parameters.
+                Kind::Memory(Arc::new(unsafe { memory(caller, wanted) }?))
+            }
+            _ => return Err(NV_ERR_INVALID_CLASS),
+        };
+        if wanted.object == 0 {
+            wanted.object = self.choose(wanted.client);
+        }
+        let object = Object { parent: wanted.parent, kind };
+        self.client(caller, wanted.client)?.objects.insert(wanted.object, object);
+        Ok(())
+    }
+
+    fn alloc_client(&mut self, caller: &Caller, wanted: &mut Wanted) -> Result<(), u32> {
+        if wanted.object == 0 {
+            let free = |handle: &u32| !self.clients.contains_key(handle);
+            wanted.object = (FIRST_CLIENT..=u32::MAX).find(free).ok_or(NV_ERR_INSUFFICIENT_RESOURCES)?;
+        } else if self.clients.contains_key(&wanted.object) {
+            return Err(NV_ERR_INSERT_DUPLICATE_NAME);
+        }
+        self.clients.insert(wanted.object, Client { file: caller.file, objects: BTreeMap::new() });
+        Ok(())
+    }
+
+    /// A handle that no object of the client has. It goes up, so that a handle is not soon used again.
+    fn choose(&mut self, client: u32) -> u32 {
+        loop {
+            let handle = FIRST_OBJECT.wrapping_add(self.chosen);
+            self.chosen = self.chosen.wrapping_add(1);
+            let taken = self.clients.get(&client).is_some_and(|client| client.objects.contains_key(&handle));
+            if handle != 0 && handle != client && !taken {
+                return handle;
+            }
+        }
+    }
+}
+
+/// # Safety
+/// `wanted.params` is null or points to `MemoryParams`.
+unsafe fn memory(caller: &Caller, wanted: &Wanted) -> Result<Memory, u32> {
+    // A size of 0 means that of the class, as in the resource manager.
+    let size = if wanted.params_size == 0 { size_of::<MemoryParams>() } else { wanted.params_size as usize };
+    // SAFETY: the caller answers for the pointer, and `copy_in` checks null and the size.
+    let mut params: MemoryParams = unsafe { copy_in(wanted.params, size) }.map_err(|_| NV_ERR_INVALID_ARGUMENT)?;
+    if matches!(params.owner, 0 | u32::MAX) || params.internal_flags != 0 || params.size == 0 {
+        return Err(NV_ERR_INVALID_ARGUMENT);
+    }
+    if !params.is_vidmem() || params.flags & FLAGS_PLACED != 0 {
+        return Err(NV_ERR_NOT_SUPPORTED);
+    }
+    if params.alignment != 0 && !params.alignment.is_power_of_two() {
+        return Err(NV_ERR_INVALID_ARGUMENT);
+    }
+    let page = match (params.attr & ATTR_PAGE_SIZE) >> 23 {
+        1 => PAGE_4K,
+        2 => PAGE_BIG,
+        3 => PAGE_HUGE,
+        _ if params.size >= PAGE_HUGE.get() => PAGE_HUGE,
+        _ => PAGE_BIG,
+    };
+    let bytes = Bytes::new(params.size).checked_round_up(page).ok_or(NV_ERR_NO_MEMORY)?;
+    let alignment = if params.alignment == 0 { GRANULE } else { Bytes::new(params.alignment) };
+    let start = caller.machine.claim(bytes, alignment).ok_or(NV_ERR_NO_MEMORY)?;
+    params.size = bytes.get();
+    params.limit = bytes.get() - 1;
+    params.offset = start.get();
+    let got = match page {
+        PAGE_4K => 1 << 23,
+        PAGE_BIG => 2 << 23,
+        _ => ATTR_PAGE_SIZE_HUGE,
+    };
+    params.attr = params.attr & !(ATTR_PAGE_SIZE | ATTR_PHYSICALITY) | ATTR_CONTIGUOUS | got;
+    // SAFETY: `copy_in` found it not null and of this size; the caller makes it writable.
+    unsafe { wanted.params.cast::<MemoryParams>().write_unaligned(params) };
+    Ok(Memory { machine: caller.machine, start, bytes, page, compressible: params.is_compressible() })
+}

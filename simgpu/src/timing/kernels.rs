@@ -1,0 +1,284 @@
+//! Kernels that run at the same time: they share the SMs and the DRAM bandwidth of each side.
+//!
+//! Each running kernel has an entry in a shared table that says what it would take if it were alone. Everybody
+//! computes its own rate from all entries, and sleeps on a futex that is woken whenever an entry comes or goes. An
+//! entry is held by a lease, so that one of a killed process counts for at most [`LEASE`] longer.
+
+use super::clock::{now, timespec};
+use crate::spec::GpuSpec;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use units::{Bytes, Nanos};
+
+/// The most sides that the model tells apart; a GPU's further sides count as the last one.
+pub(crate) const MAX_SIDES: usize = 16;
+const ENTRIES: usize = 64;
+const LEASE: Nanos = Nanos::from_millis(50);
+const RECHECK: Nanos = Nanos::from_millis(5);
+
+/// What one kernel takes while it runs.
+#[repr(C)]
+struct Entry {
+    /// 0 when free; else the lease's end in microseconds of `CLOCK_MONOTONIC`, times 2^16, plus the process's slot
+    /// plus 1. One word, so that claiming, renewing and taking over are each one compare-and-swap.
+    claim: AtomicU64,
+    /// How many SMs it occupies.
+    sms: AtomicU32,
+    _pad: u32,
+    /// What it would read from each side if nothing else ran, in MB/s.
+    demand: [AtomicU32; MAX_SIDES],
+}
+
+/// All kernels that run now.
+#[repr(C)]
+pub(crate) struct Table {
+    /// Changes whenever a kernel starts or ends; a futex.
+    epoch: AtomicU32,
+    _pad: u32,
+    entries: [Entry; ENTRIES],
+}
+
+/// What a kernel has to do.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Work {
+    /// How many SMs it occupies.
+    pub(crate) sms: u32,
+    /// How long it computes with those SMs to itself.
+    pub(crate) compute: Nanos,
+    /// How much it reads from each side.
+    pub(crate) bytes: [Bytes; MAX_SIDES],
+}
+
+/// The GPU as the model sees it. Rates are in bytes a nanosecond, which is GB/s.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    sms: u32,
+    sides: usize,
+    side_rate: f64,
+    sm_rate: f64,
+}
+
+impl Limits {
+    /// The limits of a GPU.
+    pub(crate) fn of(spec: &GpuSpec) -> Self {
+        let sides = (spec.sides() as usize).clamp(1, MAX_SIDES);
+        Limits { sms: spec.sms.max(1), sides, side_rate: spec.dram.gbps / sides as f64, sm_rate: spec.dram.sm_gbps }
+    }
+}
+
+/// A kernel's times when it has its SMs and the DRAM to itself, in nanoseconds.
+struct Alone {
+    /// Until its SMs are through, with computing and with asking for memory.
+    sms: f64,
+    /// The demand on each side that follows, in bytes a nanosecond.
+    demand: [f64; MAX_SIDES],
+}
+
+impl Work {
+    fn alone(&self, limits: &Limits) -> Alone {
+        let total: f64 = self.bytes.iter().map(|bytes| bytes.get() as f64).sum();
+        let asked = total / (f64::from(self.sms.max(1)) * limits.sm_rate).max(1e-9);
+        let sms = (self.compute.get() as f64).max(asked).max(1.0);
+        Alone { sms, demand: self.bytes.map(|bytes| bytes.get() as f64 / sms) }
+    }
+}
+
+/// What all running kernels take together.
+#[derive(Clone, Copy, Default)]
+struct Load {
+    sms: u64,
+    demand: [f64; MAX_SIDES],
+}
+
+/// The part of the work that is done in a nanosecond under `load`, which includes the kernel itself.
+fn rate(alone: &Alone, load: &Load, limits: &Limits) -> f64 {
+    let part = |have: f64, want: f64| if want > have { have / want } else { 1.0 };
+    let mut slowest = part(f64::from(limits.sms), load.sms as f64);
+    for side in 0..limits.sides {
+        if alone.demand[side] > 0.0 {
+            slowest = slowest.min(part(limits.side_rate, load.demand[side]));
+        }
+    }
+    slowest / alone.sms
+}
+
+impl Table {
+    /// Runs `work` from `start` on for as long as it takes beside all others; returns when it ended.
+    ///
+    /// `slot` is the calling process's, `is_live` says which processes still exist.
+    pub(crate) fn run(
+        &self,
+        work: &Work,
+        limits: &Limits,
+        start: Nanos,
+        slot: usize,
+        is_live: impl Fn(usize) -> bool,
+    ) -> Nanos {
+        let alone = work.alone(limits);
+        let mut lease = Lease { table: self, slot, held: None };
+        lease.renew(work, &alone, &is_live);
+        self.changed();
+        let (mut time, mut left) = (start, 1.0f64);
+        loop {
+            let epoch = self.epoch.load(Ordering::Acquire);
+            let load = self.load(&alone, work, lease.held.map(|(index, _)| index), &is_live);
+            let rate = rate(&alone, &load, limits);
+            let end = time + Nanos::new((left / rate) as u64);
+            self.sleep(epoch, end.min(now() + RECHECK));
+            let woken = now();
+            if woken >= end {
+                drop(lease);
+                return end;
+            }
+            left -= woken.saturating_sub(time).get() as f64 * rate;
+            time = woken;
+            lease.renew(work, &alone, &is_live);
+        }
+    }
+
+    /// What everybody takes, and the kernel itself even where the table had no room for it.
+    fn load(&self, alone: &Alone, work: &Work, own: Option<usize>, is_live: &impl Fn(usize) -> bool) -> Load {
+        let mut load = Load { sms: u64::from(work.sms), demand: alone.demand };
+        let now = now();
+        for (index, entry) in self.entries.iter().enumerate() {
+            if Some(index) == own || !holds(entry.claim.load(Ordering::Acquire), now, is_live) {
+                continue;
+            }
+            load.sms += u64::from(entry.sms.load(Ordering::Relaxed));
+            for (sum, demand) in load.demand.iter_mut().zip(&entry.demand) {
+                *sum += f64::from(demand.load(Ordering::Relaxed)) / 1e3;
+            }
+        }
+        load
+    }
+
+    fn changed(&self) {
+        self.epoch.fetch_add(1, Ordering::Release);
+        // SAFETY: the epoch is a live, aligned 32-bit word; a wake touches nothing else. It is not a private futex,
+        // as the waiters are in other processes.
+        unsafe { libc::syscall(libc::SYS_futex, self.epoch.as_ptr(), libc::FUTEX_WAKE, libc::c_int::MAX) };
+    }
+
+    /// Sleeps until `end`, or until the epoch is no longer `epoch`.
+    fn sleep(&self, epoch: u32, end: Nanos) {
+        let end = timespec(end);
+        // SAFETY: the epoch and the time are live for the call. FUTEX_WAIT_BITSET takes an absolute CLOCK_MONOTONIC
+        // time; its last argument, all ones, matches any wake.
+        unsafe {
+            libc::syscall(
+                libc::SYS_futex,
+                self.epoch.as_ptr(),
+                libc::FUTEX_WAIT_BITSET,
+                epoch,
+                &end as *const libc::timespec,
+                core::ptr::null::<u32>(),
+                u32::MAX,
+            )
+        };
+    }
+}
+
+/// Whether a claim counts at `now`.
+fn holds(claim: u64, now: Nanos, is_live: &impl Fn(usize) -> bool) -> bool {
+    let slot = (claim & 0xFFFF) as usize;
+    slot != 0 && claim >> 16 > now.get() / 1000 && is_live(slot - 1)
+}
+
+/// The hold on an entry of the table, given back when dropped.
+struct Lease<'a> {
+    table: &'a Table,
+    slot: usize,
+    /// The entry, and the claim as this thread last wrote it.
+    held: Option<(usize, u64)>,
+}
+
+impl Lease<'_> {
+    /// Extends the hold, or takes a free or lapsed entry where there is none (or it was lost while the process was
+    /// stopped). With a full table the kernel runs uncounted.
+    fn renew(&mut self, work: &Work, alone: &Alone, is_live: &impl Fn(usize) -> bool) {
+        let now = now();
+        let claim = (((now + LEASE).get() / 1000) << 16) | (self.slot as u64 + 1);
+        if let Some((index, old)) = self.held {
+            let entry = &self.table.entries[index].claim;
+            self.held =
+                entry.compare_exchange(old, claim, Ordering::AcqRel, Ordering::Relaxed).ok().map(|_| (index, claim));
+        }
+        if self.held.is_some() {
+            return;
+        }
+        for (index, entry) in self.table.entries.iter().enumerate() {
+            let old = entry.claim.load(Ordering::Acquire);
+            if holds(old, now, is_live) {
+                continue;
+            }
+            if entry.claim.compare_exchange(old, claim, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+                entry.sms.store(work.sms, Ordering::Relaxed);
+                for (stored, demand) in entry.demand.iter().zip(alone.demand) {
+                    stored.store((demand * 1e3).min(f64::from(u32::MAX)) as u32, Ordering::Relaxed);
+                }
+                self.held = Some((index, claim));
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        if let Some((index, claim)) = self.held {
+            let entry = &self.table.entries[index];
+            // A failure means that the lease was lost and the entry is another's.
+            let _ = entry.claim.compare_exchange(claim, 0, Ordering::AcqRel, Ordering::Relaxed);
+        }
+        self.table.changed();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits { sms: 100, sides: 2, side_rate: 1000.0, sm_rate: 20.0 };
+
+    fn work(sms: u32, compute: u64, near: u64, far: u64) -> Work {
+        let mut bytes = [Bytes::ZERO; MAX_SIDES];
+        (bytes[0], bytes[1]) = (Bytes::new(near), Bytes::new(far));
+        Work { sms, compute: Nanos::new(compute), bytes }
+    }
+
+    /// How long the first of some kernels takes beside the others, in nanoseconds.
+    fn time(works: &[Work]) -> f64 {
+        let mut load = Load::default();
+        for work in works {
+            load.sms += u64::from(work.sms);
+            for (sum, demand) in load.demand.iter_mut().zip(work.alone(&LIMITS).demand) {
+                *sum += demand;
+            }
+        }
+        1.0 / rate(&works[0].alone(&LIMITS), &load, &LIMITS)
+    }
+
+    #[test]
+    fn the_slowest_part_decides() {
+        assert_eq!(time(&[work(10, 500, 0, 0)]).round(), 500.0, "computing");
+        assert_eq!(time(&[work(10, 0, 1000, 1000)]).round(), 10.0, "what ten SMs can ask for");
+        assert_eq!(time(&[work(100, 0, 10_000, 0)]).round(), 10.0, "one side");
+        assert_eq!(time(&[work(100, 0, 5_000, 5_000)]).round(), 5.0, "both sides");
+    }
+
+    #[test]
+    fn only_what_is_shared_slows() {
+        let (near, far) = (work(50, 0, 10_000, 0), work(50, 0, 0, 10_000));
+        assert_eq!(time(&[near, far]).round(), 10.0);
+        assert_eq!(time(&[near, near]).round(), 20.0);
+        assert_eq!(time(&[work(100, 100, 0, 0), work(100, 100, 0, 0)]).round(), 200.0, "SMs");
+    }
+
+    #[test]
+    fn entries_are_held_by_live_processes_and_only_for_a_while() {
+        let claim = (1_000 << 16) | 3;
+        assert!(holds(claim, Nanos::from_micros(999), &|slot| slot == 2));
+        assert!(!holds(claim, Nanos::from_micros(1_000), &|_| true));
+        assert!(!holds(claim, Nanos::ZERO, &|_| false));
+        assert!(!holds(0, Nanos::ZERO, &|_| true));
+    }
+}

@@ -1,0 +1,188 @@
+//! What the driver's tests share: the functions that they call, and a GPU of their own.
+#![allow(dead_code, non_snake_case, reason = "every test file needs a part of it")]
+
+use abi::cuda::*;
+use std::ffi::{CString, c_char, c_int, c_uint, c_void};
+use std::path::Path;
+use std::sync::OnceLock;
+
+// The names are found in the library under test, which this brings in.
+use cuda as _;
+
+pub type Handle = *mut c_void;
+
+unsafe extern "C" {
+    pub fn cuInit(flags: c_uint) -> CUresult;
+    pub fn cuDeviceGetAttribute(value: *mut c_int, attribute: c_int, device: CUdevice) -> CUresult;
+    pub fn cuDevicePrimaryCtxRetain(context: *mut CUcontext, device: CUdevice) -> CUresult;
+    pub fn cuDevicePrimaryCtxRelease_v2(device: CUdevice) -> CUresult;
+    pub fn cuCtxSetCurrent(context: CUcontext) -> CUresult;
+    pub fn cuCtxGetCurrent(context: *mut CUcontext) -> CUresult;
+    pub fn cuCtxCreate_v2(context: *mut CUcontext, flags: c_uint, device: CUdevice) -> CUresult;
+    pub fn cuCtxDestroy_v2(context: CUcontext) -> CUresult;
+    pub fn cuCtxSynchronize() -> CUresult;
+    pub fn cuMemAlloc_v2(dptr: *mut CUdeviceptr, bytes: usize) -> CUresult;
+    pub fn cuMemAllocAsync(dptr: *mut CUdeviceptr, bytes: usize, stream: CUstream) -> CUresult;
+    pub fn cuMemFreeAsync(dptr: CUdeviceptr, stream: CUstream) -> CUresult;
+    pub fn cuMemFree_v2(dptr: CUdeviceptr) -> CUresult;
+    pub fn cuMemGetInfo_v2(free: *mut usize, total: *mut usize) -> CUresult;
+    pub fn cuMemGetAddressRange_v2(base: *mut CUdeviceptr, bytes: *mut usize, dptr: CUdeviceptr) -> CUresult;
+    pub fn cuMemAddressReserve(va: *mut CUdeviceptr, bytes: usize, align: usize, at: u64, flags: u64) -> CUresult;
+    pub fn cuMemAddressFree(va: CUdeviceptr, bytes: usize) -> CUresult;
+    pub fn cuMemCreate(handle: *mut u64, bytes: usize, properties: *const c_int, flags: u64) -> CUresult;
+    pub fn cuMemRelease(handle: u64) -> CUresult;
+    pub fn cuMemMap(va: CUdeviceptr, bytes: usize, offset: usize, handle: u64, flags: u64) -> CUresult;
+    pub fn cuMemUnmap(va: CUdeviceptr, bytes: usize) -> CUresult;
+    pub fn cuMemSetAccess(va: CUdeviceptr, bytes: usize, access: *const c_int, count: usize) -> CUresult;
+    pub fn cuMemHostAlloc(address: *mut *mut c_void, bytes: usize, flags: c_uint) -> CUresult;
+    pub fn cuMemFreeHost(address: *mut c_void) -> CUresult;
+    pub fn cuMemHostRegister_v2(address: *mut c_void, bytes: usize, flags: c_uint) -> CUresult;
+    pub fn cuMemHostUnregister(address: *mut c_void) -> CUresult;
+    pub fn cuMemcpyHtoD_v2(dst: CUdeviceptr, src: *const c_void, bytes: usize) -> CUresult;
+    pub fn cuMemcpyDtoH_v2(dst: *mut c_void, src: CUdeviceptr, bytes: usize) -> CUresult;
+    pub fn cuMemcpy(dst: CUdeviceptr, src: CUdeviceptr, bytes: usize) -> CUresult;
+    pub fn cuMemcpyHtoDAsync_v2(dst: CUdeviceptr, src: *const c_void, bytes: usize, stream: CUstream) -> CUresult;
+    pub fn cuMemsetD32_v2(dst: CUdeviceptr, value: c_uint, count: usize) -> CUresult;
+    pub fn cuStreamCreate(stream: *mut CUstream, flags: c_uint) -> CUresult;
+    pub fn cuStreamDestroy_v2(stream: CUstream) -> CUresult;
+    pub fn cuStreamSynchronize(stream: CUstream) -> CUresult;
+    pub fn cuStreamQuery(stream: CUstream) -> CUresult;
+    pub fn cuStreamWaitEvent(stream: CUstream, event: Handle, flags: c_uint) -> CUresult;
+    pub fn cuStreamWaitValue32_v2(stream: CUstream, at: CUdeviceptr, value: u32, flags: c_uint) -> CUresult;
+    pub fn cuStreamWriteValue32_v2(stream: CUstream, at: CUdeviceptr, value: u32, flags: c_uint) -> CUresult;
+    pub fn cuStreamBatchMemOp_v2(stream: CUstream, n: c_uint, operations: *const [u64; 6], flags: c_uint) -> CUresult;
+    pub fn cuLaunchHostFunc(stream: CUstream, f: unsafe extern "C" fn(*mut c_void), data: *mut c_void) -> CUresult;
+    pub fn cuEventCreate(event: *mut Handle, flags: c_uint) -> CUresult;
+    pub fn cuEventRecord(event: Handle, stream: CUstream) -> CUresult;
+    pub fn cuEventSynchronize(event: Handle) -> CUresult;
+    pub fn cuEventQuery(event: Handle) -> CUresult;
+    pub fn cuEventElapsedTime(ms: *mut f32, start: Handle, end: Handle) -> CUresult;
+    pub fn cuModuleLoadData(module: *mut Handle, image: *const c_void) -> CUresult;
+    pub fn cuModuleGetFunction(function: *mut CUfunction, module: Handle, name: *const c_char) -> CUresult;
+    pub fn cuLaunchKernel(
+        f: CUfunction,
+        gx: c_uint,
+        gy: c_uint,
+        gz: c_uint,
+        bx: c_uint,
+        by: c_uint,
+        bz: c_uint,
+        shared: c_uint,
+        stream: CUstream,
+        params: *mut *mut c_void,
+        extra: *mut *mut c_void,
+    ) -> CUresult;
+    pub fn cuLaunchKernelEx(
+        config: *const CUlaunchConfig,
+        f: CUfunction,
+        params: *mut *mut c_void,
+        extra: *mut *mut c_void,
+    ) -> CUresult;
+    pub fn cuGetProcAddress_v2(
+        symbol: *const c_char,
+        pfn: *mut *mut c_void,
+        version: c_int,
+        flags: u64,
+        status: *mut c_int,
+    ) -> CUresult;
+}
+
+/// Calls a driver function and fails the test where the driver says so. The tests pass valid pointers throughout.
+macro_rules! ok {
+    ($call:expr) => {{
+        // SAFETY: the test's arguments are what cuda.h demands: live places, sizes within them, handles of the driver.
+        let code = unsafe { $call };
+        assert_eq!(code, abi::cuda::CUDA_SUCCESS, "{}", stringify!($call));
+    }};
+}
+
+/// Calls a driver function for its code.
+macro_rules! code {
+    ($call:expr) => {{
+        // SAFETY: as in `ok`, but for arguments that the driver is to refuse.
+        unsafe { $call }
+    }};
+}
+
+/// A GPU that this process and its children have to themselves: an H200 whose bus is slow enough that no host is
+/// slower, and whose sides alternate every 2 MiB.
+pub fn gpu() -> &'static Path {
+    static DIRECTORY: OnceLock<std::path::PathBuf> = OnceLock::new();
+    DIRECTORY.get_or_init(|| {
+        if let Some(inherited) = std::env::var_os("SIMGPU_STATE") {
+            return inherited.into();
+        }
+        let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a temporary directory").keep();
+        let text = include_str!("../../gpus/h200.toml")
+            .replace("2d_gbps = 54.5", "2d_gbps = 0.5")
+            .replace("d2h_gbps = 54.5", "d2h_gbps = 0.5")
+            .replace("0x1cbd6ab000", "0x200000")
+            .replace("143770M", "512M");
+        let file = directory.join("gpu.toml");
+        std::fs::write(&file, text).expect("a writable directory");
+        // SAFETY: the tests set variables here only, before the driver starts and under the lock of the `OnceLock`;
+        // nothing else in these programs reads the environment meanwhile.
+        unsafe {
+            std::env::set_var("SIMGPU_STATE", &directory);
+            std::env::set_var("SIMGPU_GPU", &file);
+        }
+        directory
+    })
+}
+
+/// Starts the driver and makes the primary context current to this thread.
+pub fn start() {
+    gpu();
+    ok!(cuInit(0));
+    let mut context = core::ptr::null_mut();
+    ok!(cuDevicePrimaryCtxRetain(&mut context, 0));
+    ok!(cuCtxSetCurrent(context));
+}
+
+/// Device memory.
+pub fn alloc(bytes: usize) -> CUdeviceptr {
+    let mut dptr = 0;
+    ok!(cuMemAlloc_v2(&mut dptr, bytes));
+    dptr
+}
+
+/// A stream.
+pub fn stream(flags: c_uint) -> CUstream {
+    let mut stream = core::ptr::null_mut();
+    ok!(cuStreamCreate(&mut stream, flags));
+    stream
+}
+
+/// An event.
+pub fn event() -> Handle {
+    let mut event = core::ptr::null_mut();
+    ok!(cuEventCreate(&mut event, 0));
+    event
+}
+
+/// One of the built-in kernels, or another name that a module may have.
+pub fn kernel(name: &str) -> CUfunction {
+    let image =
+        CString::new(format!(".version 8.0\n.target sm_90\n.visible .entry {name}(\n.param .u64 p)\n{{ret;}}\n"));
+    let (image, name) = (image.expect("no NUL"), CString::new(name).expect("no NUL"));
+    let (mut module, mut function) = (core::ptr::null_mut(), core::ptr::null_mut());
+    ok!(cuModuleLoadData(&mut module, image.as_ptr().cast()));
+    ok!(cuModuleGetFunction(&mut function, module, name.as_ptr()));
+    function
+}
+
+/// Launches a kernel of `blocks` blocks.
+pub fn launch(f: CUfunction, blocks: c_uint, stream: CUstream, arguments: &mut [u64]) -> CUresult {
+    // On this little-endian platform a pointer to 64 bits is one to its lower 32 as well.
+    let mut params: Vec<*mut c_void> = arguments.iter_mut().map(|argument| (argument as *mut u64).cast()).collect();
+    code!(cuLaunchKernel(f, blocks, 1, 1, 32, 1, 1, 0, stream, params.as_mut_ptr(), core::ptr::null_mut()))
+}
+
+/// The 32-bit words at an address.
+pub fn words(at: CUdeviceptr, count: usize) -> Vec<u32> {
+    let mut words = vec![0u32; count];
+    ok!(cuMemcpyDtoH_v2(words.as_mut_ptr().cast(), at, count * 4));
+    words
+}
+
+pub const NULL: CUstream = core::ptr::null_mut();

@@ -1,0 +1,9 @@
+//! The commands, one file each.
+
+pub mod demo;
+pub mod down;
+pub mod probe;
+pub mod run;
+pub mod tenant;
+pub mod top;
+pub mod up;

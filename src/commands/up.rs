@@ -1,0 +1,169 @@
+//! `missile up`: starts the arbiter.
+
+use crate::failure::{Failure, Outcome};
+use crate::interrupt::stop_on_signals;
+use crate::private_folder::make_private;
+use crate::tables::TableFolder;
+use crate::{governance::Governance, mps};
+use hashprobe::Table;
+use region::Region;
+use scheduler::{ArbiterError, DEFAULT_MAP_BUDGET, Options};
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+use units::Bytes;
+
+/// How long an arbiter may take until it holds its region.
+const START: Duration = Duration::from_secs(2);
+
+/// Starts the arbiter, which shares the PCIe bus among tenants and frees what the dead held.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Stay in the foreground until Ctrl-C or `missile down`
+    #[arg(long)]
+    foreground: bool,
+    /// Start NVIDIA's MPS as well, and end it with the arbiter
+    #[arg(long)]
+    mps: bool,
+    /// How many UVM maps all tenants together may hold; the kernel has handles for 524288
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_MAP_BUDGET)]
+    map_budget: u64,
+    /// The size of the pieces that contended copies go in
+    #[arg(long, value_name = "SIZE", default_value_t = Piece(scheduler::DEFAULT_PIECE))]
+    piece: Piece,
+}
+
+/// A size that is shown as it is read.
+#[derive(Clone, Copy, Debug)]
+struct Piece(Bytes);
+
+impl std::str::FromStr for Piece {
+    type Err = units::ParseBytesError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Piece)
+    }
+}
+
+impl std::fmt::Display for Piece {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let bytes = self.0;
+        match bytes.is_multiple_of(Bytes::kib(1)) {
+            true => write!(f, "{}K", bytes.get() / 1024),
+            false => write!(f, "{}", bytes.get()),
+        }
+    }
+}
+
+/// Starts the arbiter, or is the arbiter.
+pub fn run(arguments: Arguments) -> Outcome {
+    let settings = Governance::default().settings().map_err(Failure::usage)?;
+    if let Some(table) = &settings.table {
+        Table::load(table).map_err(Failure::usage)?;
+    }
+    let region = settings.region;
+    if let Some(folder) = region.parent().filter(|folder| *folder == crate::private_folder::runtime_folder()) {
+        make_private(folder).map_err(Failure::failed)?;
+    }
+    if arguments.mps {
+        mps::check_installed().map_err(Failure::impossible)?;
+    }
+    if let Some(pid) = living_arbiter(&region) {
+        return Err(Failure::failed(format!("an arbiter is already running (process {pid}): `missile down` ends it")));
+    }
+    if arguments.foreground { be_the_arbiter(&arguments, &region) } else { start_in_background(&arguments, &region) }
+}
+
+/// The process that holds the region.
+fn living_arbiter(region: &Path) -> Option<u32> {
+    let region = Region::open(region).ok()?;
+    region.arbiter_is_alive().then(|| region.layout().header.arbiter_pid.load(Ordering::Acquire))
+}
+
+fn be_the_arbiter(arguments: &Arguments, region: &Path) -> Outcome {
+    let stop = stop_on_signals().map_err(Failure::failed)?;
+    if arguments.mps {
+        mps::start(region).map_err(Failure::failed)?;
+    }
+    let options = Options {
+        region: region.to_owned(),
+        map_budget: arguments.map_budget,
+        piece: arguments.piece.0,
+        tables: Box::new(TableFolder::default()),
+    };
+    let ended = scheduler::run(options, stop).map_err(|error| match error {
+        ArbiterError::Piece { .. } => Failure::usage(error),
+        error => Failure::failed(error),
+    });
+    let quit = mps::quit_if_started(region).map_err(Failure::failed);
+    ended.and(quit.map(|_| ()))
+}
+
+fn start_in_background(arguments: &Arguments, region: &Path) -> Outcome {
+    let log = region.with_extension("log");
+    let cannot = |error: io::Error| Failure::failed(format!("cannot start the arbiter in the background: {error}"));
+    let output = OpenOptions::new()
+        .create(true)
+        .write(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&log)
+        .map_err(|error| Failure::failed(format!("cannot write the arbiter's log {}: {error}", log.display())))?;
+    let mut command = Command::new(std::env::current_exe().map_err(cannot)?);
+    command.args(["up", "--foreground"]).args(arguments.mps.then_some("--mps"));
+    command.args(["--map-budget", &arguments.map_budget.to_string(), "--piece", &arguments.piece.to_string()]);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(output).current_dir("/");
+    // SAFETY: setsid is safe between fork and exec; it leaves the terminal, so that Ctrl-C there does not reach it.
+    unsafe {
+        command.pre_exec(|| {
+            libc::setsid();
+            Ok(())
+        })
+    };
+    let arbiter = command.spawn().map_err(cannot)?;
+    wait_until_held(arbiter, region, &log)
+}
+
+fn wait_until_held(mut arbiter: Child, region: &Path, log: &Path) -> Outcome {
+    let started = Instant::now();
+    while started.elapsed() < START {
+        if living_arbiter(region) == Some(arbiter.id()) {
+            println!("arbiter {} holds {}", arbiter.id(), region.display());
+            return Ok(());
+        }
+        if let Ok(Some(status)) = arbiter.try_wait() {
+            let said = fs::read_to_string(log).unwrap_or_default();
+            let said = said.lines().last().unwrap_or_default().trim_start_matches("missile: ");
+            let reason = match said {
+                "" => format!("the arbiter ended at once ({status})"),
+                said => said.to_owned(),
+            };
+            return Err(match status.code() {
+                Some(2) => Failure::usage(reason),
+                Some(3) => Failure::impossible(reason),
+                _ => Failure::failed(reason),
+            });
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let _ = arbiter.kill();
+    let _ = arbiter.wait();
+    Err(Failure::failed(format!("the arbiter did not start within {} s: see {}", START.as_secs(), log.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_piece_is_read_as_it_is_shown() {
+        for piece in [Bytes::new(5000), Bytes::kib(256), Bytes::mib(3)] {
+            assert_eq!(Piece(piece).to_string().parse::<Piece>().unwrap().0, piece);
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! The demo: two tenants of one GPU, alone, together, and together under Missile.
+//!
+//! The tenants ([`latency_sensitive`], [`best_effort`]) are ordinary programs of the CUDA driver that know nothing of
+//! Missile; [`stage`] runs them in processes of their own under each setup and [`rows`] is what is told in the end.
+
+pub mod best_effort;
+pub mod calibration;
+mod driver;
+pub mod gate;
+pub mod latency_sensitive;
+mod notes;
+mod process;
+pub mod rows;
+pub mod stage;
+pub mod streaming;
+
+pub use driver::DriverError;
+
+/// A tenant could not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum TenantError {
+    /// The driver refused.
+    #[error(transparent)]
+    Driver(#[from] DriverError),
+    /// The word to go did not come.
+    #[error("cannot wait for the word to go: {0}")]
+    Gate(#[from] std::io::Error),
+}

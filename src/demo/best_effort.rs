@@ -1,0 +1,78 @@
+//! The best-effort tenant: reads its memory and copies the whole of it to the device anew, both as fast as it can, as a
+//! batch job does that swaps models in and out.
+
+use super::driver::{Driver, DriverError, Event, Stream};
+use super::streaming::{BUFFER_BYTES, Reading, Streaming};
+use super::{TenantError, gate};
+use serde::{Deserialize, Serialize};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How many launches or copies are under way at a time.
+const IN_FLIGHT: usize = 2;
+
+/// How much was done.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Throughput {
+    /// Kernels a second.
+    pub kernels_per_s: f64,
+    /// Copied to the device, in GB/s.
+    pub copy_gbps: f64,
+}
+
+/// Works for a time and tells how much was done.
+pub fn work(reading: Reading, time: Duration) -> Result<Throughput, TenantError> {
+    let driver = &Driver::start()?;
+    let streaming = &Streaming::new(driver)?;
+    let (host, device) = (driver.allocate_host(BUFFER_BYTES)?, streaming.buffer());
+    let (kernels, copies) = (driver.stream()?, driver.stream()?);
+    driver.copy_to_device(device, host, copies)?;
+    streaming.launch(driver, reading, kernels)?;
+    driver.wait(copies)?;
+    driver.wait(kernels)?;
+    gate::wait_for_go()?;
+
+    let started = Instant::now();
+    let failed = &AtomicBool::new(false);
+    let go_on = move || started.elapsed() < time && !failed.load(Ordering::Relaxed);
+    let note_failure = |result: Result<f64, DriverError>| {
+        failed.fetch_or(result.is_err(), Ordering::Relaxed);
+        result
+    };
+    let (kernel_rate, copy_rate) = thread::scope(|scope| {
+        let copier = scope.spawn(move || {
+            let copied = driver
+                .enter()
+                .and_then(|()| keep_busy(driver, copies, go_on, || driver.copy_to_device(device, host, copies)));
+            note_failure(copied)
+        });
+        let launched = keep_busy(driver, kernels, go_on, || streaming.launch(driver, reading, kernels));
+        let launched = note_failure(launched);
+        (launched, copier.join())
+    });
+    let copies_per_s = copy_rate.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+    Ok(Throughput { kernels_per_s: kernel_rate?, copy_gbps: copies_per_s * BUFFER_BYTES as f64 / 1e9 })
+}
+
+/// Puts work into the stream as long as told, never more than [`IN_FLIGHT`] at a time; returns how much was done a
+/// second.
+fn keep_busy(
+    driver: &Driver,
+    stream: Stream,
+    go_on: impl Fn() -> bool,
+    mut submit: impl FnMut() -> Result<(), DriverError>,
+) -> Result<f64, DriverError> {
+    let ends: Vec<Event> = (0..IN_FLIGHT).map(|_| driver.event()).collect::<Result<_, _>>()?;
+    let started = Instant::now();
+    let mut rounds = 0;
+    while go_on() {
+        let end = ends[rounds % IN_FLIGHT];
+        driver.wait_for_event(end)?;
+        submit()?;
+        driver.record(end, stream)?;
+        rounds += 1;
+    }
+    driver.wait(stream)?;
+    Ok(rounds as f64 / started.elapsed().as_secs_f64())
+}

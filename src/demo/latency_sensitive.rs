@@ -1,0 +1,45 @@
+//! The latency-sensitive tenant: a small request every few milliseconds, as an inference server gets them.
+
+use super::driver::{Driver, DriverError};
+use super::streaming::{Reading, Streaming};
+use super::{TenantError, gate};
+use crate::percentiles::Latencies;
+use std::time::{Duration, Instant};
+
+const INPUT_BYTES: usize = 1 << 20;
+const OUTPUT_BYTES: usize = 256 << 10;
+/// Requests served before the clock runs, as a server warms up.
+const WARM_UP: u32 = 5;
+
+/// Serves requests that arrive every `period` for a time, and tells how long they took from their arrival on: one that
+/// has to wait for the one before pays for that.
+pub fn serve(reading: Reading, period: Duration, time: Duration) -> Result<Option<Latencies>, TenantError> {
+    let driver = Driver::start()?;
+    let streaming = Streaming::new(&driver)?;
+    let stream = driver.stream()?;
+    let (input, output) = (driver.allocate_host(INPUT_BYTES)?, driver.allocate_host(OUTPUT_BYTES)?);
+    let device = driver.allocate(INPUT_BYTES)?;
+    let request = || -> Result<(), DriverError> {
+        driver.copy_to_device(device, input, stream)?;
+        streaming.launch(&driver, reading, stream)?;
+        driver.copy_to_host(output, device, stream)?;
+        driver.wait(stream)
+    };
+    for _ in 0..WARM_UP {
+        request()?;
+    }
+    // SAFETY: takes integers only. Without it sleeps end 50 us late.
+    unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1) };
+    gate::wait_for_go()?;
+
+    let started = Instant::now();
+    let mut latencies = Vec::new();
+    let mut arrival = started;
+    while started.elapsed() < time {
+        std::thread::sleep(arrival.saturating_duration_since(Instant::now()));
+        request()?;
+        latencies.push(arrival.elapsed().as_secs_f64() * 1e6);
+        arrival += period;
+    }
+    Ok(Latencies::of(latencies))
+}

@@ -1,0 +1,130 @@
+//! The environment that makes a program a tenant.
+
+use crate::libraries::{Libraries, LibraryMissing, SHIM, SIMULATOR};
+use crate::preload::{ld_library_path, ld_preload, loadable};
+use crate::private_folder::FolderError;
+use crate::simulated::SimulatedGpu;
+use settings::{Problem, Settings};
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+use std::process::Command;
+
+/// What governs a program: variables beside those of this process, and the GPU where it is a simulated one.
+#[derive(Clone, Debug, Default)]
+pub struct Governance {
+    simulated: Option<SimulatedGpu>,
+    variables: Vec<(&'static str, OsString)>,
+}
+
+/// A program cannot be made a tenant.
+#[derive(Debug, thiserror::Error)]
+pub enum GovernanceError {
+    /// A library is not there.
+    #[error(transparent)]
+    Library(#[from] LibraryMissing),
+    /// There is no place for a link to a library.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+}
+
+/// Variables with values that they do not take.
+#[derive(Debug)]
+pub struct BadSettings(Vec<Problem>);
+
+impl std::error::Error for BadSettings {}
+
+impl std::fmt::Display for BadSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (i, problem) in self.0.iter().enumerate() {
+            write!(f, "{}{problem}", if i == 0 { "" } else { "\n" })?;
+        }
+        Ok(())
+    }
+}
+
+impl Governance {
+    /// This process's own variables, and the simulated GPU if one is wanted.
+    pub fn new(simulated: Option<SimulatedGpu>) -> Self {
+        Governance { simulated, variables: Vec::new() }
+    }
+
+    /// With a variable set, whatever it is in this process.
+    pub fn with(mut self, name: &'static str, value: impl Into<OsString>) -> Self {
+        self.variables.retain(|(set, _)| *set != name);
+        self.variables.push((name, value.into()));
+        self
+    }
+
+    /// The simulated GPU, if there is one.
+    pub fn simulated(&self) -> Option<&SimulatedGpu> {
+        self.simulated.as_ref()
+    }
+
+    /// A variable as the program will see it.
+    pub fn get(&self, name: &str) -> Option<OsString> {
+        let set = self.variables.iter().find(|(set, _)| *set == name);
+        set.map(|(_, value)| value.clone()).or_else(|| std::env::var_os(name))
+    }
+
+    /// The settings as the program will read them, if all are understood.
+    pub fn settings(&self) -> Result<Settings, BadSettings> {
+        let (settings, problems) = Settings::read(&|name| self.get(name));
+        if problems.is_empty() { Ok(settings) } else { Err(BadSettings(problems)) }
+    }
+
+    /// The program with these variables, but without the libraries.
+    pub fn ungoverned_command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// The program as a tenant.
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Result<Command, GovernanceError> {
+        let libraries = Libraries::of_this_process();
+        let mut preloaded = vec![loadable(&libraries.find(SHIM)?)?];
+        let mut command = self.ungoverned_command(program);
+        if let Some(gpu) = &self.simulated {
+            let simulator = loadable(&libraries.find(SIMULATOR)?)?;
+            let folder = simulator.parent().unwrap_or(Path::new("/"));
+            command.env("SIMGPU_GPU", &gpu.choice);
+            command.env("LD_LIBRARY_PATH", ld_library_path(folder, self.get("LD_LIBRARY_PATH")));
+            // Behind the shim, which must see the simulated driver's calls of `ioctl`, a function that it exports too.
+            preloaded.push(simulator);
+        }
+        command.env("LD_PRELOAD", ld_preload(&preloaded, self.get("LD_PRELOAD")));
+        Ok(command)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_set_last_holds() {
+        let governance = Governance::new(None).with("MISSILE_CLASS", "be").with("MISSILE_CLASS", "ls");
+        assert_eq!(governance.settings().unwrap().class.name(), "ls");
+    }
+
+    #[test]
+    fn a_bad_value_is_named() {
+        let bad = Governance::new(None).with("MISSILE_WEIGHT", "0").with("MISSILE_COPIES", "maybe").settings();
+        let message = bad.unwrap_err().to_string();
+        assert!(message.contains("MISSILE_WEIGHT=\"0\"") && message.contains("MISSILE_COPIES"), "{message}");
+    }
+
+    #[test]
+    fn a_simulated_gpu_is_preloaded_behind_the_shim() {
+        let governance = Governance::new(Some(SimulatedGpu::find("h200").unwrap())).with("LD_PRELOAD", "/their.so");
+        let command = governance.command("/bin/true").unwrap();
+        let value = |name: &str| {
+            let value = command.get_envs().find(|(key, _)| *key == name).and_then(|(_, value)| value);
+            value.unwrap().to_str().unwrap().to_owned()
+        };
+        let preloaded = value("LD_PRELOAD");
+        let names: Vec<_> = preloaded.split(':').map(|path| Path::new(path).file_name().unwrap()).collect();
+        assert_eq!(names, ["libmissile.so", "libcuda.so.1", "their.so"]);
+        assert_eq!(value("SIMGPU_GPU"), "h200");
+    }
+}

@@ -1,0 +1,93 @@
+//! What the dynamic linker is told.
+
+use crate::private_folder::{self, FolderError};
+use std::ffi::{OsStr, OsString};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+/// Our libraries before what was to be preloaded anyway.
+pub fn ld_preload(ours: &[PathBuf], theirs: Option<OsString>) -> OsString {
+    join(ours.iter().cloned().map(OsString::from), theirs)
+}
+
+/// Our folder before those that were to be searched anyway.
+pub fn ld_library_path(ours: &Path, theirs: Option<OsString>) -> OsString {
+    join([ours.into()].into_iter(), theirs)
+}
+
+fn join(ours: impl Iterator<Item = OsString>, theirs: Option<OsString>) -> OsString {
+    let entries: Vec<OsString> = ours.chain(theirs.filter(|list| !list.is_empty())).collect();
+    entries.join(OsStr::new(":"))
+}
+
+/// A path for the library that `LD_PRELOAD` and `LD_LIBRARY_PATH` can hold: its own, or a link to it.
+///
+/// The dynamic linker splits these lists at spaces, colons and semicolons, knows no quoting, and expands `$`.
+pub fn loadable(library: &Path) -> Result<PathBuf, FolderError> {
+    if can_be_listed(library) {
+        return Ok(library.to_owned());
+    }
+    let mut runtime = private_folder::runtime_folder();
+    if !can_be_listed(&runtime) {
+        runtime = private_folder::plain_runtime_folder();
+    }
+    link_in(&runtime, library)
+}
+
+fn link_in(runtime: &Path, library: &Path) -> Result<PathBuf, FolderError> {
+    let mut hasher = DefaultHasher::new();
+    library.hash(&mut hasher);
+    let folder = runtime.join(format!("lib-{:016x}", hasher.finish()));
+    private_folder::make_private(runtime)?;
+    private_folder::make_private(&folder)?;
+    let link = folder.join(library.file_name().unwrap_or_default());
+    match symlink(library, &link) {
+        // The folder is this user's alone and its name is made from the target, so a link there is the right one.
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            Err(FolderError::Io { path: link, source: error })
+        }
+        _ => Ok(link),
+    }
+}
+
+fn can_be_listed(path: &Path) -> bool {
+    !path.as_os_str().as_bytes().iter().any(|byte| matches!(byte, b' ' | b':' | b';' | b'$' | b'\t' | b'\n'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn ours_come_first_and_in_order() {
+        let ours = [PathBuf::from("/a/libmissile.so"), PathBuf::from("/a/sim/libcuda.so.1")];
+        assert_eq!(ld_preload(&ours, None), "/a/libmissile.so:/a/sim/libcuda.so.1");
+        assert_eq!(ld_preload(&ours[..1], Some("/x.so /y.so".into())), "/a/libmissile.so:/x.so /y.so");
+        assert_eq!(ld_preload(&ours[..1], Some("".into())), "/a/libmissile.so");
+        assert_eq!(ld_library_path(Path::new("/sim"), Some("/opt/lib".into())), "/sim:/opt/lib");
+    }
+
+    #[test]
+    fn a_plain_path_stays() {
+        assert_eq!(loadable(Path::new("/opt/lib/libmissile.so")).unwrap(), Path::new("/opt/lib/libmissile.so"));
+    }
+
+    #[test]
+    fn a_path_that_no_list_can_hold_gets_a_link() {
+        let root = tempfile::tempdir().unwrap();
+        for name in ["with space", "with:colon", "$ORIGIN"] {
+            let folder = root.path().join(name);
+            fs::create_dir(&folder).unwrap();
+            let library = folder.join("libmissile.so");
+            fs::write(&library, name).unwrap();
+            let link = link_in(&root.path().join("runtime"), &library).unwrap();
+            assert!(can_be_listed(&link), "{}", link.display());
+            assert_eq!(fs::read_to_string(&link).unwrap(), name);
+            assert_eq!(link_in(&root.path().join("runtime"), &library).unwrap(), link, "the second time as well");
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! A client that only copies from host to device, for measuring how the bus is shared.
 //!
 //! `copier bulk SIZE` copies back to back; `copier ls SIZE PERIOD_US` copies once a period. Both end after `--seconds`
-//! and print one line of JSON: how long a copy took (from the time it was due on), and the bytes a second.
+//! and print one line of JSON: how long a copy took (from submission; a copy that is late delays the next), and the bytes a second.
 
 #[allow(dead_code, reason = "the driver is bound once for all clients, and this one only copies")]
 #[path = "../src/demo/driver.rs"]
@@ -41,6 +41,14 @@ enum Role {
     },
 }
 
+/// Waits without the scheduler's oversleep, which would count as the copy's own time.
+fn wait_until(due: Instant) {
+    std::thread::sleep(due.saturating_duration_since(Instant::now()).saturating_sub(Duration::from_micros(200)));
+    while Instant::now() < due {
+        std::hint::spin_loop();
+    }
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
     let (size, period) = match arguments.role {
@@ -59,12 +67,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut due = started;
     while started.elapsed() < time {
         match period {
-            Some(_) => std::thread::sleep(due.saturating_duration_since(Instant::now())),
-            None => due = Instant::now(),
+            Some(_) => wait_until(due),
+            None => {}
         }
+        let submitted = Instant::now();
         copy()?;
-        micros.push(due.elapsed().as_secs_f64() * 1e6);
-        due += period.unwrap_or_default();
+        micros.push(submitted.elapsed().as_secs_f64() * 1e6);
+        due = Instant::now().max(due + period.unwrap_or_default());
     }
     let gbps = micros.len() as f64 * size.get() as f64 / started.elapsed().as_secs_f64() / 1e9;
     let Some(Latencies { count, p50_us, p99_us, max_us }) = Latencies::of(micros) else {

@@ -7,12 +7,15 @@ fn set(get: &dyn Fn(&str) -> Option<OsString>, name: &str) -> Option<PathBuf> {
     get(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
-/// The region where `MISSILE_REGION` is not set: `$XDG_RUNTIME_DIR/missile/region`, or `/tmp/missile-UID/region`.
+/// The region where `MISSILE_REGION` is not set: `$XDG_RUNTIME_DIR/missile/region`, or `/dev/shm/missile-UID/region`.
+///
+/// Both are on a tmpfs, which matters: the driver pins the region's pages for the GPU, and Linux refuses to pin
+/// writable pages of a file that a file system has to write back (FOLL_LONGTERM, since 6.5).
 pub fn default_region(get: &dyn Fn(&str) -> Option<OsString>) -> PathBuf {
     match set(get, "XDG_RUNTIME_DIR") {
         Some(runtime) => runtime.join("missile/region"),
         // SAFETY: getuid cannot fail and touches no memory.
-        None => PathBuf::from(format!("/tmp/missile-{}/region", unsafe { libc::getuid() })),
+        None => PathBuf::from(format!("/dev/shm/missile-{}/region", unsafe { libc::getuid() })),
     }
 }
 

@@ -1,6 +1,7 @@
 //! `missile_extents`: the VRAM behind a range, for the probe and for tests that measure colours.
 
 use crate::kernel;
+use crate::log::warning;
 use abi::export::{Extent, ExtentsFn};
 use std::ffi::c_int;
 use units::{Bytes, DeviceVa};
@@ -21,6 +22,9 @@ pub unsafe extern "C" fn missile_extents(va: u64, bytes: u64, out: *mut Extent, 
             }
             count += 1;
         });
+        if !known {
+            warning!("the VRAM behind {va:#x} is not known ({})", kernel::ledger().summary());
+        }
         if known { c_int::try_from(count).unwrap_or(c_int::MAX) } else { -1 }
     });
     found.unwrap_or(-1)

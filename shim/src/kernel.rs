@@ -11,6 +11,7 @@ mod request;
 pub(crate) use ledger::{Backing, Donor, Ledger, Object};
 pub(crate) use request::{rm_alloc_memory, rm_free, uvm_map, uvm_unmap};
 
+use crate::log::debug;
 use crate::{life, pager, symbols};
 use abi::rm::{self, MemoryParams, Nvos00, Nvos21, VersionCheck, Xfer};
 use abi::uvm::{MapExternalAllocation, Range, UnmapExternal};
@@ -28,9 +29,16 @@ pub(crate) fn ledger() -> MutexGuard<'static, Ledger> {
     LEDGER.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The kernel driver's version, as the driver's library told it in its first request.
+/// The kernel driver's version: what the driver's library told the kernel in its first request, or else what the kernel
+/// says of itself in `/proc`.
 pub(crate) fn driver_version() -> Option<DriverVersion> {
-    ledger().version
+    if let Some(version) = ledger().version {
+        return Some(version);
+    }
+    let text = std::fs::read_to_string("/proc/driver/nvidia/version").ok()?;
+    let version = text.split_whitespace().find_map(|word| word.parse().ok());
+    ledger().version = version;
+    version
 }
 
 /// Calls the next `ioctl` in the search order: libc's, or another interposer's.
@@ -73,6 +81,7 @@ pub unsafe extern "C" fn ioctl(fd: c_int, request: c_ulong, arg: *mut c_void) ->
 }
 
 fn observe(fd: c_int, request: Request, arg: *mut c_void) {
+    debug!("ioctl {fd} {request:?}");
     match request {
         Request::Rm { escape: RmEscape::Xfer, size } if size == size_of::<Xfer>() => {
             // SAFETY: the kernel accepted a request of this number and size with this parameter.

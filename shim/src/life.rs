@@ -151,10 +151,8 @@ pub(crate) fn enter(settings: Settings) -> Result<&'static Joined, EnterError> {
         silent: AtomicBool::new(false),
     }));
     let (tenant, settings) = (joined.tenant(), &joined.settings);
-    let mut name = [0; 16];
-    // SAFETY: PR_GET_NAME writes at most 16 bytes.
-    unsafe { libc::prctl(libc::PR_GET_NAME, name.as_mut_ptr()) };
-    tenant.set_name(&name);
+    // The process's name and not the calling thread's: who re-joins is the watchdog.
+    tenant.set_name(std::fs::read("/proc/self/comm").unwrap_or_default().trim_ascii_end());
     tenant.weight.store(settings.weight, Ordering::Relaxed);
     tenant.color.store(u32::MAX, Ordering::Relaxed);
     tenant.copies.store(settings.copies.into(), Ordering::Relaxed);

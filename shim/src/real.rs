@@ -102,6 +102,7 @@ helpers! {
     cuDeviceGetUuid_v2(*mut [u8; 16], CUdevice);
     cuMemHostRegister_v2(*mut c_void, usize, c_uint);
     cuMemHostGetDevicePointer_v2(*mut CUdeviceptr, *mut c_void, c_uint);
+    cuStreamQuery(CUstream);
     cuStreamIsCapturing(CUstream, *mut c_uint);
     cuStreamWaitValue32_v2(CUstream, CUdeviceptr, u32, c_uint);
     cuStreamWriteValue32_v2(CUstream, CUdeviceptr, u32, c_uint);

@@ -6,7 +6,7 @@
 
 use crate::life::{self, Joined};
 use crate::log::{info, warning};
-use region::{Direction, GPUS, Lane, Region, monotonic_nanos};
+use region::{Class, Direction, GPUS, Lane, Region, monotonic_nanos};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::Thread;
@@ -86,10 +86,12 @@ fn look(joined: &Joined, held: &mut Vec<Option<Held>>) -> bool {
     let heartbeat = Nanos::new(joined.region.layout().header.heartbeat.load(Ordering::Relaxed));
     let stale = now.saturating_sub(heartbeat) > SILENCE;
     held.resize(lanes(joined).count(), None);
+    // A latency-sensitive copy asks without waiting, and nobody opens the gate behind it.
+    let waits = joined.settings.class == Class::Be;
     let (mut busy, mut unanswered) = (false, false);
     for (lane, held) in lanes(joined).zip(held.iter_mut()) {
         busy |= lane.is_outstanding();
-        *held = match (lane.is_held(), *held) {
+        *held = match (waits && lane.is_held(), *held) {
             (false, _) => None,
             (true, Some(before)) if before.progress == lane.progress() => Some(before),
             (true, _) => Some(Held { progress: lane.progress(), since: now }),

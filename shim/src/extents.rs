@@ -23,7 +23,13 @@ pub unsafe extern "C" fn missile_extents(va: u64, bytes: u64, out: *mut Extent, 
             count += 1;
         });
         if !known {
-            warning!("the VRAM behind {va:#x} is not known ({})", kernel::ledger().summary());
+            let (objects, mappings) = kernel::ledger().counts();
+            match kernel::driver_version() {
+                Some(version) => warning!(
+                    "the VRAM behind {va:#x} is not known (driver {version}, {objects} objects, {mappings} mappings)"
+                ),
+                None => warning!("the VRAM behind {va:#x} is not known: neither is the driver's version"),
+            }
         }
         if known { c_int::try_from(count).unwrap_or(c_int::MAX) } else { -1 }
     });

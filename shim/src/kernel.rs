@@ -18,7 +18,7 @@ use abi::uvm::{MapExternalAllocation, Range, UnmapExternal};
 use abi::{DriverVersion, Request, RmEscape, UvmCommand};
 use std::ffi::{c_int, c_ulong, c_void};
 use std::sync::atomic::{AtomicPtr, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 type IoctlFn = unsafe extern "C" fn(c_int, c_ulong, *mut c_void) -> c_int;
 
@@ -29,16 +29,17 @@ pub(crate) fn ledger() -> MutexGuard<'static, Ledger> {
     LEDGER.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The kernel driver's version: what the driver's library told the kernel in its first request, or else what the kernel
-/// says of itself in `/proc`.
+/// The kernel driver's version: what the driver's library told the kernel in a version check, or else what the kernel
+/// says of itself in `/proc` (libcuda 580.159 makes no such check that is seen here).
 pub(crate) fn driver_version() -> Option<DriverVersion> {
-    if let Some(version) = ledger().version {
-        return Some(version);
-    }
-    let text = std::fs::read_to_string("/proc/driver/nvidia/version").ok()?;
-    let version = text.split_whitespace().find_map(|word| word.parse().ok());
-    ledger().version = version;
-    version
+    static FROM_PROC: OnceLock<Option<DriverVersion>> = OnceLock::new();
+    let told = ledger().version;
+    told.or_else(|| {
+        *FROM_PROC.get_or_init(|| {
+            let text = std::fs::read_to_string("/proc/driver/nvidia/version").ok()?;
+            text.split_whitespace().find_map(|word| word.parse().ok())
+        })
+    })
 }
 
 /// Calls the next `ioctl` in the search order: libc's, or another interposer's.

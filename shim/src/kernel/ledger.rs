@@ -142,10 +142,9 @@ impl Ledger {
         self.backings.remove(&DeviceVa::new(base))
     }
 
-    /// What is known, in a few words, for who wonders why something is not.
-    pub(crate) fn summary(&self) -> String {
-        let version = self.version.map_or("not known".into(), |version| version.to_string());
-        format!("driver {version}, {} objects, {} mappings", self.objects.len(), self.mappings.len())
+    /// How many objects and mappings are known, for who wonders why something is not.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        (self.objects.len(), self.mappings.len())
     }
 
     /// Visits the VRAM behind `[va, va + bytes)` in rising order. False where a part of it is not known.

@@ -66,9 +66,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut micros = Vec::new();
     let mut due = started;
     while started.elapsed() < time {
-        match period {
-            Some(_) => wait_until(due),
-            None => {}
+        if period.is_some() {
+            wait_until(due);
         }
         let submitted = Instant::now();
         copy()?;

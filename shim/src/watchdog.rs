@@ -67,9 +67,15 @@ fn watch() {
     let mut held: Vec<Option<Held>> = Vec::new();
     loop {
         let Some(joined) = life::joined() else { return };
-        let busy = look(joined, &mut held);
-        RESTS.store(!busy, Ordering::SeqCst);
-        std::thread::park_timeout(if busy { WATCHING } else { RESTING });
+        if look(joined, &mut held) {
+            std::thread::park_timeout(WATCHING);
+            continue;
+        }
+        // Announced before the last glance, so that a copy submitted in between is either seen here or unparks.
+        RESTS.store(true, Ordering::SeqCst);
+        if !lanes(joined).any(Lane::is_outstanding) {
+            std::thread::park_timeout(RESTING);
+        }
         RESTS.store(false, Ordering::SeqCst);
     }
 }

@@ -1,0 +1,144 @@
+//! Tenants' memory lies on their colour: seen by how long the pages take, and held to what programs may expect.
+
+mod harness;
+
+use harness::Place;
+use harness::files::{masks_of, sm_sides_of};
+use harness::programs::{Held, said};
+use serde_json::Value;
+
+const PAGE: u64 = 4096;
+const MIB: u64 = 1 << 20;
+/// Between what the simulated H200 takes to the near side and to the far one.
+const FAR_CYCLES: u64 = 380;
+
+/// The side of each page of a buffer, by how long the SM that looked had to wait.
+fn sides(buffer: &Value) -> Vec<u32> {
+    let sm = buffer["sides"]["sm"].as_u64().unwrap() as usize;
+    let own = sm_sides_of("h200")[sm];
+    let cycles = buffer["sides"]["cycles"].as_array().unwrap();
+    assert_eq!(cycles.len() as u64, buffer["bytes"].as_u64().unwrap() / PAGE, "every page is measured");
+    cycles.iter().map(|cycles| if cycles.as_u64().unwrap() < FAR_CYCLES { own } else { 1 - own }).collect()
+}
+
+/// The side of each page of a buffer, by its physical address.
+fn sides_by_address(buffer: &Value) -> Vec<u32> {
+    let mask = masks_of("h200")[0];
+    let pages = |extent: &Value| {
+        let [bytes, phys] = ["bytes", "phys"].map(|key| extent[key].as_u64().unwrap());
+        (0..bytes).step_by(PAGE as usize).map(move |offset| ((phys + offset) & mask).count_ones() % 2)
+    };
+    buffer["extents"].as_array().unwrap().iter().flat_map(pages).collect()
+}
+
+fn round_trip(place: &Place, flags: &[&str], arguments: &[&str]) -> Value {
+    let said = said(&mut place.tenant(flags, "roundtrip", arguments));
+    assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""), "{said:?}");
+    said.json()
+}
+
+#[test]
+fn every_page_of_a_tenant_is_on_its_class_side_and_classes_are_apart() {
+    let place = Place::with_table();
+    let _arbiter = place.up(&[]);
+    let mut side_of_class = Vec::new();
+    for class in ["ls", "be"] {
+        let report = round_trip(&place, &["--class", class], &["--sides", "2M", "6M", "2M", "32M"]);
+        let mut all = Vec::new();
+        for buffer in report["buffers"].as_array().unwrap() {
+            let measured = sides(buffer);
+            assert_eq!(measured, sides_by_address(buffer), "the clock and the addresses agree");
+            all.extend(measured);
+        }
+        let strays = all.iter().filter(|&&side| side != all[0]).count();
+        assert_eq!(strays, 0, "of {} pages of {class} lie on the other side", all.len());
+        side_of_class.push(all[0]);
+    }
+    assert_ne!(side_of_class[0], side_of_class[1]);
+}
+
+#[test]
+fn uncolored_memory_lies_on_both_sides() {
+    let place = Place::with_table();
+    let _arbiter = place.up(&[]);
+    let report = round_trip(&place, &["--color", "off"], &["--sides", "4M"]);
+    let sides = sides(&report["buffers"][0]);
+    assert!(sides.contains(&0) && sides.contains(&1), "the measurement tells sides apart");
+}
+
+#[test]
+fn what_is_written_to_colored_memory_is_read_back() {
+    let place = Place::with_table();
+    let _arbiter = place.up(&[]);
+    let sizes = ["2M", "3M", "64K", "17M", "2M"];
+    let bare = said(&mut place.bare("roundtrip", &sizes)).json();
+    for class in ["ls", "be"] {
+        let colored = round_trip(&place, &["--class", class], &sizes);
+        assert_eq!(colored["buffers"], bare["buffers"]);
+        assert_eq!(colored["codes"], bare["codes"]);
+        assert!(colored["buffers"].as_array().unwrap().iter().all(|buffer| buffer["right"] == true));
+    }
+}
+
+#[test]
+fn freeing_returns_maps_and_memory() {
+    let place = Place::with_table();
+    let _arbiter = place.up(&[]);
+    let mut tenant = Held::start_listening(&mut place.tenant(&["--class", "ls"], "roundtrip", &["--hold", "4M", "8M"]));
+    let before = tenant.says();
+    let [free_at_first, free_in_use] = ["free_bytes_before", "free_bytes"].map(|key| before[key].as_u64().unwrap());
+    assert!(free_at_first - free_in_use >= 12 * MIB, "{before}");
+    let top = place.wait_for("the tenant's maps", |top| top["maps"]["used"].as_u64() > Some(0));
+    assert_eq!(top["tenants"][0]["colored_bytes"], 12 * MIB);
+    assert_eq!(top["tenants"][0]["maps"], top["maps"]["used"]);
+
+    tenant.go_on();
+    assert_eq!(tenant.says()["free_bytes"], free_at_first);
+    let top = place.top().unwrap();
+    assert_eq!(top["maps"]["used"], 0);
+    assert_eq!(top["tenants"][0]["colored_bytes"], 0);
+    assert_eq!(tenant.finish().code, Some(0));
+}
+
+/// What a tenant says and `top` says of it while it holds its buffers.
+fn held(place: &Place, variables: &[(&str, &str)], sizes: &[&str]) -> (Value, Value) {
+    let mut command = place.tenant(&["--class", "ls"], "roundtrip", &["--hold"]);
+    let tenant = Held::start_listening(command.args(sizes).envs(variables.iter().copied()));
+    let report = tenant.says();
+    let shown = place.wait_for_tenant(tenant.id(), "the tenant", |_| true);
+    (report, shown)
+}
+
+fn all_right(report: &Value) -> bool {
+    report["buffers"].as_array().unwrap().iter().all(|buffer| buffer["right"] == true)
+        && report["codes"].as_object().unwrap().values().all(|code| code == 0)
+}
+
+#[test]
+fn an_allocation_over_the_map_budget_stays_uncolored_and_works() {
+    let place = Place::with_table();
+    let _arbiter = place.up(&["--map-budget", "100"]);
+    let (report, shown) = held(&place, &[], &["2M", "4M"]);
+    assert!(all_right(&report), "{report}");
+    assert_eq!((&shown["colored_bytes"], &shown["uncolored_bytes"]), (&0.into(), &(6 * MIB).into()), "{shown}");
+    assert_eq!(place.top().unwrap()["maps"], serde_json::json!({ "used": 0, "budget": 100 }));
+}
+
+#[test]
+fn allocations_outside_the_sizes_asked_for_stay_uncolored() {
+    let place = Place::with_table();
+    let _arbiter = place.up(&[]);
+    let sizes = ["2M", "4M", "8M"];
+    let cases: [(&[(&str, &str)], u64); 4] = [
+        (&[], 14),
+        (&[("MISSILE_COLOR_MIN", "4M")], 12),
+        (&[("MISSILE_COLOR_MAX", "4M")], 6),
+        (&[("MISSILE_COLOR_MIN", "3M"), ("MISSILE_COLOR_MAX", "7M")], 4),
+    ];
+    for (variables, colored) in cases {
+        let (report, shown) = held(&place, variables, &sizes);
+        assert!(all_right(&report), "{variables:?}: {report}");
+        assert_eq!(shown["colored_bytes"], colored * MIB, "{variables:?}");
+        assert_eq!(shown["uncolored_bytes"], (14 - colored) * MIB, "{variables:?}");
+    }
+}

@@ -9,12 +9,18 @@ mod driver;
 pub mod gate;
 pub mod latency_sensitive;
 mod notes;
+mod precedence;
 mod process;
 pub mod rows;
 pub mod stage;
 pub mod streaming;
 
 pub use driver::DriverError;
+use std::time::Duration;
+
+/// How long tenants work together before anything is counted: until caches are warm, first allocations made, and the
+/// arbiter has seen who uses the bus. The same under every setup.
+const WARM_UP: Duration = Duration::from_millis(500);
 
 /// A tenant could not do its work.
 #[derive(Debug, thiserror::Error)]

@@ -19,6 +19,7 @@ use abi::{Request, RmEscape};
 use core::ffi::{c_int, c_ulong, c_void};
 use files::{FileId, Files};
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{LazyLock, Mutex, OnceLock, PoisonError, RwLock};
 use units::{Bytes, DeviceVa, PhysAddr};
 use user::{Errno, copy_in};
@@ -94,6 +95,14 @@ pub fn for_each_page_run(
     Ok(())
 }
 
+/// Counts the requests that may have changed mappings, whoever issued them: what was learned by a walk holds as long as
+/// this number.
+pub fn mapping_changes() -> u64 {
+    MAPPING_CHANGES.load(Ordering::Acquire)
+}
+
+static MAPPING_CHANGES: AtomicU64 = AtomicU64::new(0);
+
 /// The kernel modules' state for this process.
 struct Kernel {
     machine: &'static Machine,
@@ -127,7 +136,9 @@ impl Kernel {
                 let control = |fd| FILES.find(fd).filter(|found| found.1 == Device::Control).map(|found| found.0);
                 let world = uvm::World { machine: self.machine, rm: &rm, control: &control };
                 // SAFETY: the caller answers for `arg`.
-                unsafe { uvm.serve(&world, command, arg) }
+                let served = unsafe { uvm.serve(&world, command, arg) };
+                MAPPING_CHANGES.fetch_add(1, Ordering::AcqRel);
+                served
             }
             (Device::Control | Device::Gpu, Request::Rm { escape, size }) => {
                 let (escape, size, arg) = match escape {

@@ -3,7 +3,7 @@
 
 use super::driver::{Driver, DriverError, Event, Stream};
 use super::streaming::{BUFFER_BYTES, Reading, Streaming};
-use super::{TenantError, gate};
+use super::{TenantError, WARM_UP, gate};
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -35,7 +35,7 @@ pub fn work(reading: Reading, time: Duration) -> Result<Throughput, TenantError>
 
     let started = Instant::now();
     let failed = &AtomicBool::new(false);
-    let go_on = move || started.elapsed() < time && !failed.load(Ordering::Relaxed);
+    let go_on = move || started.elapsed() < WARM_UP + time && !failed.load(Ordering::Relaxed);
     let note_failure = |result: Result<f64, DriverError>| {
         failed.fetch_or(result.is_err(), Ordering::Relaxed);
         result
@@ -56,7 +56,7 @@ pub fn work(reading: Reading, time: Duration) -> Result<Throughput, TenantError>
 }
 
 /// Puts work into the stream as long as told, never more than [`IN_FLIGHT`] at a time; returns how much was done a
-/// second.
+/// second, once warm.
 fn keep_busy(
     driver: &Driver,
     stream: Stream,
@@ -65,14 +65,19 @@ fn keep_busy(
 ) -> Result<f64, DriverError> {
     let ends: Vec<Event> = (0..IN_FLIGHT).map(|_| driver.event()).collect::<Result<_, _>>()?;
     let started = Instant::now();
-    let mut rounds = 0;
+    let (mut rounds, mut warm) = (0, None);
     while go_on() {
         let end = ends[rounds % IN_FLIGHT];
         driver.wait_for_event(end)?;
+        if warm.is_none() && started.elapsed() >= WARM_UP {
+            // All but the other ones in flight are done.
+            warm = Some((rounds.saturating_sub(IN_FLIGHT - 1), Instant::now()));
+        }
         submit()?;
         driver.record(end, stream)?;
         rounds += 1;
     }
     driver.wait(stream)?;
-    Ok(rounds as f64 / started.elapsed().as_secs_f64())
+    let (before, since) = warm.unwrap_or((0, started));
+    Ok((rounds - before) as f64 / since.elapsed().as_secs_f64())
 }

@@ -2,14 +2,14 @@
 
 use super::driver::{Driver, DriverError};
 use super::streaming::{Reading, Streaming};
-use super::{TenantError, gate};
+use super::{TenantError, WARM_UP, gate};
 use crate::percentiles::Latencies;
 use std::time::{Duration, Instant};
 
 const INPUT_BYTES: usize = 1 << 20;
 const OUTPUT_BYTES: usize = 256 << 10;
-/// Requests served before the clock runs, as a server warms up.
-const WARM_UP: u32 = 5;
+/// Requests served before this tenant is ready.
+const FIRST_REQUESTS: u32 = 5;
 
 /// Serves requests that arrive every `period` for a time, and tells how long they took from their arrival on: one that
 /// has to wait for the one before pays for that.
@@ -25,7 +25,7 @@ pub fn serve(reading: Reading, period: Duration, time: Duration) -> Result<Optio
         driver.copy_to_host(output, device, stream)?;
         driver.wait(stream)
     };
-    for _ in 0..WARM_UP {
+    for _ in 0..FIRST_REQUESTS {
         request()?;
     }
     // SAFETY: takes integers only. Without it sleeps end 50 us late.
@@ -35,10 +35,13 @@ pub fn serve(reading: Reading, period: Duration, time: Duration) -> Result<Optio
     let started = Instant::now();
     let mut latencies = Vec::new();
     let mut arrival = started;
-    while started.elapsed() < time {
+    while started.elapsed() < WARM_UP + time {
         std::thread::sleep(arrival.saturating_duration_since(Instant::now()));
+        let is_warm = started.elapsed() >= WARM_UP;
         request()?;
-        latencies.push(arrival.elapsed().as_secs_f64() * 1e6);
+        if is_warm {
+            latencies.push(arrival.elapsed().as_secs_f64() * 1e6);
+        }
         arrival += period;
     }
     Ok(Latencies::of(latencies))

@@ -12,6 +12,9 @@ use abi::cuda::*;
 use std::ffi::c_void;
 use units::{Bytes, DeviceVa, Nanos};
 
+/// How much is moved at least between two looks at the clock.
+const LOOK_EVERY: usize = 1 << 20;
+
 /// One end of a copy.
 #[derive(Clone, Copy, Debug)]
 enum Place {
@@ -88,62 +91,77 @@ impl Transfer {
             (true, Place::Host(_)) => (None, Nanos::ZERO),
         };
         let end = match engine {
-            Some(engine) => engine.reserve(ready, now(), duration),
-            None => ready + duration,
-        };
-        self.move_data(driver.machine)?;
-        let moved = now();
-        if moved > end {
-            if let Some(engine) = engine {
-                engine.late(moved);
+            Some(engine) => self.move_over(engine, driver.machine, engine.reserve(ready, now(), duration), duration)?,
+            None => {
+                self.move_data(driver.machine, &mut |_| ())?;
+                now().max(ready + duration)
             }
-            return Ok(moved);
-        }
+        };
         sleep_until(end);
         Ok(end)
     }
 
-    fn move_data(&self, machine: &Machine) -> Result<(), Fault> {
-        match (&self.from, self.to) {
-            (Source::Staged(data), Place::Device(to)) => pages::write(machine, to, data),
-            (Source::Staged(data), Place::Host(to)) => {
-                // SAFETY: the program gave `bytes` writable bytes there, and `data` is as long.
-                unsafe { to.0.copy_from(data.as_ptr(), data.len()) };
+    /// Moves the data over the bus, on which this copy has its turn until `end`; returns when it really ends. A host
+    /// that falls behind keeps the engine busy for as much longer, at once, so that others wait as they would there.
+    fn move_over(&self, engine: &Engine, machine: &Machine, mut end: Nanos, duration: Nanos) -> Result<Nanos, Fault> {
+        let mut looked_at = 0;
+        self.move_data(machine, &mut |moved| {
+            if moved - looked_at < LOOK_EVERY && moved < self.bytes {
+                return;
+            }
+            looked_at = moved;
+            let left = (self.bytes - moved) as f64 / self.bytes as f64;
+            let possible = now() + Nanos::new((duration.get() as f64 * left) as u64);
+            if possible > end {
+                engine.late(possible);
+                end = possible;
+            }
+        })?;
+        Ok(end)
+    }
+
+    /// Moves the data, and tells between host and device after each stretch how much was moved so far.
+    fn move_data(&self, machine: &Machine, moved: &mut dyn FnMut(usize)) -> Result<(), Fault> {
+        let bytes = self.bytes;
+        let from = match &self.from {
+            Source::Place(place) => *place,
+            Source::Staged(data) => Place::Host(HostPointer(data.as_ptr().cast_mut())),
+        };
+        match (from, self.to) {
+            (Place::Host(from), Place::Host(to)) => {
+                // SAFETY: the program gave that many bytes at both places, to be used until the copy is done, or the
+                // source is as long a copy; they may overlap, which `copy` allows.
+                unsafe { to.0.copy_from(from.0, bytes) };
                 Ok(())
             }
-            (Source::Place(Place::Host(from)), Place::Host(to)) => {
-                // SAFETY: the program gave `bytes` bytes at both places, to be used until the copy is done; they may
-                // overlap, which `copy` allows.
-                unsafe { to.0.copy_from(from.0, self.bytes) };
-                Ok(())
-            }
-            (Source::Place(Place::Host(from)), Place::Device(to)) => {
-                let bytes = Bytes::new(self.bytes as u64);
-                for_each_page_run(to, bytes, &mut |at, phys, run| {
-                    // SAFETY: the program gave `bytes` readable bytes, and the run lies within them. No other thread
-                    // of the driver writes there; one of the program's that does breaks the contract of the copy.
+            (Place::Host(from), Place::Device(to)) => {
+                for_each_page_run(to, Bytes::new(bytes as u64), &mut |at, phys, run| {
+                    // SAFETY: the program gave `bytes` readable bytes, or they are staged, and the run lies within
+                    // them. No other thread of the driver writes there; one of the program's that does breaks the
+                    // contract of the copy.
                     let part = unsafe {
                         core::slice::from_raw_parts(from.0.add((at - to).as_usize()).cast_const(), run.as_usize())
                     };
                     machine.write(phys, part);
+                    moved((at - to + run).as_usize());
                 })
             }
-            (Source::Place(Place::Device(from)), Place::Host(to)) => {
-                let bytes = Bytes::new(self.bytes as u64);
-                for_each_page_run(*from, bytes, &mut |at, phys, run| {
+            (Place::Device(from), Place::Host(to)) => {
+                for_each_page_run(from, Bytes::new(bytes as u64), &mut |at, phys, run| {
                     // SAFETY: the program gave `bytes` writable bytes for this copy alone, and the run lies within.
                     let part =
-                        unsafe { core::slice::from_raw_parts_mut(to.0.add((at - *from).as_usize()), run.as_usize()) };
+                        unsafe { core::slice::from_raw_parts_mut(to.0.add((at - from).as_usize()), run.as_usize()) };
                     machine.read(phys, part);
+                    moved((at - from + run).as_usize());
                 })
             }
-            (Source::Place(Place::Device(from)), Place::Device(to)) => {
-                let mut buffer = vec![0; self.bytes.min(1 << 20)];
+            (Place::Device(from), Place::Device(to)) => {
+                let mut buffer = vec![0; bytes.min(1 << 20)];
                 let mut done = 0;
-                while done < self.bytes {
-                    let part = buffer.len().min(self.bytes - done);
+                while done < bytes {
+                    let part = buffer.len().min(bytes - done);
                     let offset = Bytes::new(done as u64);
-                    pages::read(machine, *from + offset, &mut buffer[..part])?;
+                    pages::read(machine, from + offset, &mut buffer[..part])?;
                     pages::write(machine, to + offset, &buffer[..part])?;
                     done += part;
                 }

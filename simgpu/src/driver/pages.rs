@@ -1,35 +1,23 @@
 //! Device memory as kernels and copies see it: by virtual address, page by page.
 
-use crate::kernel::{Fault, for_each_page_run};
+use crate::kernel::{Fault, for_each_page_run, mapping_changes};
 use crate::machine::Machine;
-use crate::timing::clock::now;
 use crate::timing::kernels::MAX_SIDES;
 use std::collections::HashMap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
-use units::{Bytes, DeviceVa, Nanos, PhysAddr};
+use units::{Bytes, DeviceVa, PhysAddr};
 
 /// How much is read from each side.
 pub(crate) type Sides = [Bytes; MAX_SIDES];
 
-/// How long a walk is trusted. Mappings that somebody changed beneath the driver are seen after that.
-const FRESH: Nanos = Nanos::from_millis(1000);
 /// How many walks are remembered; more than a program's kernels have operands at a time.
 const REMEMBERED: usize = 1024;
 
-/// Counts the changes that the driver makes to mappings.
-static GENERATION: AtomicU64 = AtomicU64::new(0);
 static WALKS: Mutex<Option<HashMap<(u64, u64), Walk>>> = Mutex::new(None);
 
 struct Walk {
-    generation: u64,
-    at: Nanos,
+    changes: u64,
     sides: Sides,
-}
-
-/// Notes that mappings changed.
-pub(crate) fn forget() {
-    GENERATION.fetch_add(1, Ordering::AcqRel);
 }
 
 /// Copies out of device memory.
@@ -64,11 +52,10 @@ pub(crate) fn translate(va: DeviceVa) -> Result<PhysAddr, Fault> {
 
 /// How the bytes of a stretch are spread over the sides of the memory system.
 pub(crate) fn sides(machine: &Machine, va: DeviceVa, bytes: Bytes) -> Result<Sides, Fault> {
-    let generation = GENERATION.load(Ordering::Acquire);
-    let (key, at) = ((va.get(), bytes.get()), now());
+    let changes = mapping_changes();
+    let key = (va.get(), bytes.get());
     if let Some(walk) = super::lock(&WALKS).as_ref().and_then(|walks| walks.get(&key))
-        && walk.generation == generation
-        && at.saturating_sub(walk.at) < FRESH
+        && walk.changes == changes
     {
         return Ok(walk.sides);
     }
@@ -78,7 +65,7 @@ pub(crate) fn sides(machine: &Machine, va: DeviceVa, bytes: Bytes) -> Result<Sid
     if walks.len() >= REMEMBERED {
         walks.clear();
     }
-    walks.insert(key, Walk { generation, at, sides });
+    walks.insert(key, Walk { changes, sides });
     Ok(sides)
 }
 

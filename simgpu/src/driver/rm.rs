@@ -130,7 +130,6 @@ impl Rm {
             status: NV_OK,
         });
         self.uvm(UvmCommand::MapExternalAllocation, &mut *map)?;
-        super::pages::forget();
         code(map.status)
     }
 
@@ -139,7 +138,6 @@ impl Rm {
         let mut unmap =
             uvm::UnmapExternal { base: va.get(), length: bytes.get(), gpu: self.uuid, ..Default::default() };
         self.uvm(UvmCommand::UnmapExternal, &mut unmap)?;
-        super::pages::forget();
         code(unmap.status)
     }
 
@@ -147,7 +145,6 @@ impl Rm {
     pub(crate) fn free_range(&self, va: DeviceVa, bytes: Bytes) {
         let mut range = uvm::Range { base: va.get(), length: bytes.get(), ..Default::default() };
         let _ = self.uvm(UvmCommand::Free, &mut range);
-        super::pages::forget();
     }
 
     /// Allocates an object with a handle of the resource manager's choice.

@@ -45,7 +45,8 @@ class Skipped(Exception):
 
 def start(name, command, **env):
     log = open(OUT / f"{name}.log", "w")
-    log.write("$ " + " ".join(f"{key}={value}" for key, value in env.items()) + " " + " ".join(map(str, command)) + "\n")
+    words = [f"{key}={value}" for key, value in env.items()] + [str(word) for word in command]
+    log.write("$ " + " ".join(words).replace(f"{Path.cwd()}/", "").replace(sys.executable, "python3") + "\n")
     log.flush()
     return subprocess.Popen(list(map(str, command)), env={**ENV, **env}, stdout=log, stderr=subprocess.STDOUT)
 
@@ -265,14 +266,20 @@ def dead_arbiter():
 
 
 def demo():
-    """The demo on this GPU."""
-    process = subprocess.run([MISSILE, "demo", "--json", "--seconds", "3", *SIM], env=ENV, capture_output=True, text=True, timeout=150)
+    """The demo on this GPU, under MPS where there is one: it runs, and says what it sees."""
+    had_mps = mps(True)
+    try:
+        process = subprocess.run([MISSILE, "demo", "--json", "--seconds", "3", *SIM], env=ENV, capture_output=True, text=True, timeout=150)
+    finally:
+        if had_mps:
+            mps(False)
     (OUT / "demo.json").write_text(process.stdout)
     (OUT / "demo.log").write_text(process.stderr)
     if process.returncode:
         raise Failed(process.stderr[-300:])
     result = {row["setup"]: row for row in json.loads(process.stdout)["rows"]}
-    return "; ".join(f"{name} p99 {row['ls_p99_ms']:.2f} ms" for name, row in result.items() if row["ls_p99_ms"])
+    said = "; ".join(f"{name} p99 {row['ls_p99_ms']:.2f} ms" for name, row in result.items() if row["ls_p99_ms"])
+    return f"{'under MPS' if had_mps else 'no MPS'}; {said}"
 
 
 CHECKS = [probe, plain_pages, bert, copies, dead_arbiter, demo]

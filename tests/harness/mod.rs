@@ -105,7 +105,12 @@ impl Place {
     /// An example on the simulated H200 with the library preloaded by hand.
     pub fn preloaded(&self, example: &str, arguments: &[&str]) -> Command {
         let mut command = self.bare(example, arguments);
-        let libraries = [libraries().join("libmissile.so"), libraries().join("sim/libcuda.so.1")];
+        // The loader splits LD_PRELOAD at spaces, which the path of the checkout may have.
+        let plain = self.path("libraries");
+        if !plain.exists() {
+            std::os::unix::fs::symlink(libraries(), &plain).unwrap();
+        }
+        let libraries = [plain.join("libmissile.so"), plain.join("sim/libcuda.so.1")];
         command.env("LD_PRELOAD", libraries.map(|library| library.into_os_string()).join(OsStr::new(":")));
         command
     }

@@ -7,6 +7,7 @@ use region::{ColorState, OpenError, Region, Slot, Tenant};
 use settings::{ColorChoice, Settings};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, Ordering};
+use std::time::Duration;
 
 /// A tenant that joined a region. Lives for ever: hooks on other threads may hold it.
 pub(crate) struct Joined {
@@ -101,7 +102,7 @@ fn join(settings: Settings) -> Result<(), String> {
     }
     let strict_color = settings.strict && settings.color != ColorChoice::Off;
     let joined = enter(settings).map_err(|error| error.to_string())?;
-    let state = gpus::settle_color(joined, 0);
+    let state = await_color(joined);
     if strict_color && state != ColorState::On && state != ColorState::Pending {
         return Err(format!("memory cannot be coloured: {}", state.name()));
     }
@@ -111,6 +112,20 @@ fn join(settings: Settings) -> Result<(), String> {
     watchdog::start();
     info!("joined {} as tenant {}", joined.region.path().display(), joined.slot);
     Ok(())
+}
+
+/// The state of the tenant's colour on the first device, once the arbiter has had time to publish a table that was probed
+/// after it started: it looks for new ones when a tenant joins.
+fn await_color(joined: &Joined) -> ColorState {
+    const LOOKS: u32 = 10;
+    const BETWEEN: Duration = Duration::from_millis(5);
+    for _ in 0..LOOKS {
+        match gpus::settle_color(joined, 0) {
+            ColorState::NoTable => std::thread::sleep(BETWEEN),
+            settled => return settled,
+        }
+    }
+    gpus::settle_color(joined, 0)
 }
 
 /// Why a region could not be joined.

@@ -19,7 +19,7 @@ use std::collections::HashMap;
 use std::ffi::c_int;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
-use units::{Bytes, DeviceVa};
+use units::{Bytes, DeviceVa, PhysAddr};
 
 #[derive(Clone, Copy)]
 enum Call {
@@ -143,8 +143,18 @@ fn candidate(joined: &Joined, map: &MapExternalAllocation) -> Result<(HashTable,
 
 fn recolor(joined: &Joined, fd: c_int, map: &MapExternalAllocation) -> Result<(), Why> {
     let (hash, color, object) = candidate(joined, map)?;
-    let len = Bytes::new(map.length);
-    let size = Bytes::new(map.length.saturating_mul(hash.colors().into()));
+    let donor = make_donor(map, &object, hash.colors())?;
+    let settled = choose_runs(&hash, color, &donor, Bytes::new(map.length))
+        .and_then(|runs| back_by_runs(joined, fd, map, donor, runs));
+    if settled.is_err() {
+        free_donor(donor);
+    }
+    settled
+}
+
+/// An object in the driver's own client, so many times larger than the range as there are colours.
+fn make_donor(map: &MapExternalAllocation, object: &Object, colors: u32) -> Result<Donor, Why> {
+    let size = Bytes::new(map.length.saturating_mul(colors.into()));
     let (handle, memory) =
         kernel::rm_alloc_memory(object.fd, map.client, object.parent, size).map_err(|_| Why::NoDonor)?;
     let donor = Donor {
@@ -152,31 +162,28 @@ fn recolor(joined: &Joined, fd: c_int, map: &MapExternalAllocation) -> Result<()
         client: map.client,
         parent: object.parent,
         handle,
-        phys: units::PhysAddr::new(memory.offset),
+        phys: PhysAddr::new(memory.offset),
+        size,
     };
-    let settled = if memory.is_contiguous() {
-        back_by_donor(joined, fd, map, &hash, color, donor, size, len)
-    } else {
-        Err(Why::NotContiguous)
-    };
-    if settled.is_err() {
-        free_donor(donor);
+    if memory.is_contiguous() {
+        return Ok(donor);
     }
-    settled
+    free_donor(donor);
+    Err(Why::NotContiguous)
 }
 
-#[allow(clippy::too_many_arguments)]
-fn back_by_donor(
+fn choose_runs(hash: &HashTable, color: u32, donor: &Donor, need: Bytes) -> Result<Vec<plan::Run>, Why> {
+    plan::runs_of_color(hash, color, donor.phys, donor.size, need).ok_or(Why::NoDonor)
+}
+
+/// Charges the runs to the tenant and maps them in the place of the driver's object; on failure that is back.
+fn back_by_runs(
     joined: &Joined,
     fd: c_int,
     map: &MapExternalAllocation,
-    hash: &HashTable,
-    color: u32,
     donor: Donor,
-    size: Bytes,
-    len: Bytes,
+    runs: Vec<plan::Run>,
 ) -> Result<(), Why> {
-    let runs = plan::runs_of_color(hash, color, donor.phys, size, len).ok_or(Why::NoDonor)?;
     let layout = joined.region.layout();
     layout.charge_maps(joined.slot, runs.len() as u64).map_err(|_| Why::OverBudget)?;
     let va = DeviceVa::new(map.base);
@@ -185,7 +192,7 @@ fn back_by_donor(
         restore(joined, fd, map, status);
         return Err(Why::MapFailed);
     }
-    kernel::ledger().backed(va, Backing { len, donor, runs });
+    kernel::ledger().backed(va, Backing { len: Bytes::new(map.length), donor, runs });
     Ok(())
 }
 

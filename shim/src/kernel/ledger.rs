@@ -49,6 +49,7 @@ pub(crate) struct Donor {
     pub(crate) parent: u32,
     pub(crate) handle: u32,
     pub(crate) phys: PhysAddr,
+    pub(crate) size: Bytes,
 }
 
 /// What the pager put beneath a range.

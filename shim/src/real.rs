@@ -49,16 +49,22 @@ impl<F: Copy> Real<F> {
     }
 }
 
-macro_rules! table {
-    ($($class:ident $name:ident($($arg:ident: $ty:ty),* $(,)?);)*) => {
+macro_rules! declare {
+    ($($name:ident($($ty:ty),*);)*) => {
         $(
             #[allow(non_upper_case_globals)]
             pub(crate) static $name: Real<unsafe extern "C" fn($($ty),*) -> CUresult> =
                 Real::new(match CStr::from_bytes_with_nul(concat!(stringify!($name), "\0").as_bytes()) {
                     Ok(name) => name,
-                    Err(_) => panic!("a name with a NUL"),
+                    Err(_) => panic!("a name with a NUL, seen by the compiler"),
                 });
         )*
+    };
+}
+
+macro_rules! table {
+    ($($class:ident $name:ident($($arg:ident: $ty:ty),* $(,)?);)*) => {
+        declare! { $($name($($ty),*);)* }
 
         /// The hook for a governed name, where the driver has that function.
         pub(crate) fn hook_by_name(name: &CStr) -> Option<*mut c_void> {
@@ -83,21 +89,8 @@ macro_rules! table {
 }
 abi::governed_functions!(table);
 
-macro_rules! helpers {
-    ($($name:ident($($ty:ty),*);)*) => {
-        $(
-            #[allow(non_upper_case_globals)]
-            pub(crate) static $name: Real<unsafe extern "C" fn($($ty),*) -> CUresult> =
-                Real::new(match CStr::from_bytes_with_nul(concat!(stringify!($name), "\0").as_bytes()) {
-                    Ok(name) => name,
-                    Err(_) => panic!("a name with a NUL"),
-                });
-        )*
-    };
-}
-
 // Driver functions that the shim calls itself and does not govern.
-helpers! {
+declare! {
     cuCtxGetDevice(*mut CUdevice);
     cuDeviceGetUuid_v2(*mut [u8; 16], CUdevice);
     cuMemHostRegister_v2(*mut c_void, usize, c_uint);

@@ -191,19 +191,12 @@ def bert():
         if had_mps:
             mps(False)
         no_arbiter()
-    bare = bare_bert(tenant)
+    run("bert-bare", [*tenant("bare", "meet-bare", 1), "--bare"], 180)
+    bare = answer("bert-bare")
     if not bare["finite"] or {stock["output"], ls["output"], be["output"]} != {bare["output"]}:
         raise Failed(f"outputs differ: bare {bare['output'][:8]}, stock {stock['output'][:8]}, ls {ls['output'][:8]}, be {be['output'][:8]}")
     return (f"{'under MPS' if had_mps else 'NO MPS'}; stock {stock['side0']}+{stock['side1']}; ls: " + side_of(ls, 0, "ls") + "; be: " + side_of(be, 1, "be")
             + f"; {ls['bytes'] >> 20} MiB each, output equal; load {bare['load_seconds']:.1f} s bare, {ls['load_seconds']:.1f} s coloured")
-
-
-def bare_bert(tenant):
-    """The output without Missile at all; the pages are not measured, since nothing tells physical addresses."""
-    code = "import sys, json, hashlib, sides; sides.measure_sides = lambda *_: (0, 0, 0.0); sys.argv = sys.argv[1:]; exec(open(sys.argv[0]).read())"
-    command = tenant("bare", "meet-bare", 1)
-    run("bert-bare", [sys.executable, "-c", code, *command[1:]], 180, PYTHONPATH=str(HERE))
-    return answer("bert-bare")
 
 
 def copies():

@@ -56,6 +56,25 @@ pub(super) struct Rm {
 }
 
 impl Rm {
+    /// Makes the object that a request asks for; writes its handle and returns the status.
+    ///
+    /// # Safety
+    /// The pointer in the request is null or points to the class's parameters.
+    unsafe fn alloc_for(&mut self, caller: &Caller, request: &mut Nvos21) -> u32 {
+        let mut wanted = rm_alloc::Wanted {
+            client: request.client,
+            parent: request.parent,
+            object: request.object,
+            class: request.class,
+            params: request.params as *mut c_void,
+            params_size: request.params_size,
+        };
+        // SAFETY: the caller answers for the pointer.
+        let made = unsafe { self.alloc(caller, &mut wanted) };
+        request.object = wanted.object;
+        status(made)
+    }
+
     /// # Safety
     /// `arg` is null or points to `size` bytes of the escape's parameter, and so do the pointers in it.
     pub(super) unsafe fn serve(
@@ -76,28 +95,14 @@ impl Rm {
                     p.version[..version.len()].copy_from_slice(version.as_bytes());
                 }),
                 RmEscape::Alloc if size == size_of::<Nvos21>() => update(arg, size, |p: &mut Nvos21| {
-                    let mut wanted = rm_alloc::Wanted {
-                        client: p.client,
-                        parent: p.parent,
-                        object: p.object,
-                        class: p.class,
-                        params: p.params as *mut c_void,
-                        params_size: p.params_size,
-                    };
-                    p.status = status(self.alloc(caller, &mut wanted));
-                    p.object = wanted.object;
+                    p.status = self.alloc_for(caller, p);
                 }),
                 RmEscape::Alloc => update(arg, size, |p: &mut Nvos64| {
-                    let mut wanted = rm_alloc::Wanted {
-                        client: p.client,
-                        parent: p.parent,
-                        object: p.object,
-                        class: p.class,
-                        params: p.params as *mut c_void,
-                        params_size: p.params_size,
-                    };
-                    p.status = status(self.alloc(caller, &mut wanted));
-                    p.object = wanted.object;
+                    // The shorter form is this one's beginning, but for the sizes and the status.
+                    let Nvos64 { client, parent, object, class, params, params_size, .. } = *p;
+                    let mut short = Nvos21 { client, parent, object, class, params, params_size, status: NV_OK };
+                    p.status = self.alloc_for(caller, &mut short);
+                    p.object = short.object;
                 }),
                 RmEscape::Free => update(arg, size, |p: &mut Nvos00| p.status = status(self.free(caller, p))),
                 RmEscape::Control => update(arg, size, |p: &mut Nvos54| p.status = status(self.control(caller, p))),

@@ -8,7 +8,7 @@ use crate::sync::{AtomicU32, AtomicU64, Ordering};
 /// The first eight bytes of every region.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"MISSILE\x01");
 /// The layout's version. Any change of a field's place, width or meaning raises it.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// How many tenants (processes) a region holds.
 pub const SLOTS: usize = 64;
 /// How many GPUs a region tells apart.

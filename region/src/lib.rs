@@ -19,6 +19,7 @@ mod layout;
 mod maps;
 mod slot;
 mod sync;
+mod why;
 
 pub use doorbell::Doorbell;
 pub use file::{OpenError, Region};
@@ -28,3 +29,4 @@ pub use layout::{GPUS, Header, LANES, Layout, MAGIC, SLOTS, VERSION};
 pub use maps::MapBudgetExceeded;
 pub use slot::{Class, ColorState, Direction, Slot, SlotFull, Tenant, WaitHistogram};
 pub use sync::monotonic_nanos;
+pub use why::{Passed, Why};

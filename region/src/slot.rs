@@ -3,6 +3,7 @@
 use crate::lane::Lane;
 use crate::layout::{GPUS, LANES};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::why::Passed;
 
 /// The two directions of the bus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -83,6 +84,10 @@ coded! {
         SelfTestFailed = 6 "re-backing did not pass its self-test",
         /// The kernel answered a map call with something unexpected.
         MapFailed = 7 "the kernel refused a map call",
+        /// Other GPUs have access to its memory, and see the driver's own pages only.
+        SharedWithPeers = 9 "other GPUs have access to its memory",
+        /// The process came to the driver by a way that the library does not see.
+        Bypassed = 8 "not governed: the driver was initialised past the library",
     }
 }
 
@@ -158,6 +163,12 @@ pub struct Tenant {
     pub gate_timeouts: AtomicU64,
     /// How long copies waited.
     pub copy_wait: WaitHistogram,
+    /// Calls that reached the driver without passing the library, as far as they were noticed.
+    pub bypassed: AtomicU64,
+    /// The driver's function through which the last of them came, NUL-padded.
+    pub bypassed_by: [AtomicU64; 4],
+    /// Calls that passed through, by reason.
+    pub passed: Passed,
 }
 
 /// One tenant's place.
@@ -205,11 +216,14 @@ impl Slot {
             &tenant.graph_launches,
             &tenant.maps,
             &tenant.gate_timeouts,
+            &tenant.bypassed,
         ];
-        for word in counters.into_iter().chain(&tenant.name).chain(tenant.moved.iter().flatten()) {
+        let texts = tenant.name.iter().chain(&tenant.bypassed_by);
+        for word in counters.into_iter().chain(texts).chain(tenant.moved.iter().flatten()) {
             word.store(0, Ordering::Relaxed);
         }
         tenant.copy_wait.clear();
+        tenant.passed.clear();
         for lane in self.lanes.0.iter().flatten().flatten() {
             lane.clear();
         }
@@ -233,25 +247,46 @@ impl Slot {
     }
 }
 
+/// Writes a text, cut to 32 bytes.
+fn write_text(words: &[AtomicU64; 4], text: &[u8]) {
+    let mut bytes = [0; 32];
+    let used = text.len().min(bytes.len());
+    bytes[..used].copy_from_slice(&text[..used]);
+    for (word, chunk) in words.iter().zip(bytes.chunks_exact(8)) {
+        word.store(u64::from_le_bytes(std::array::from_fn(|i| chunk[i])), Ordering::Relaxed);
+    }
+}
+
+/// Reads a text; bytes that are not printable ASCII come out as `?`.
+fn read_text(words: &[AtomicU64; 4]) -> String {
+    words
+        .iter()
+        .flat_map(|word| word.load(Ordering::Relaxed).to_le_bytes())
+        .take_while(|&byte| byte != 0)
+        .map(|byte| if byte.is_ascii_graphic() || byte == b' ' { char::from(byte) } else { '?' })
+        .collect()
+}
+
 impl Tenant {
     /// Tenant: writes the program's name, cut to 32 bytes.
     pub fn set_name(&self, name: &[u8]) {
-        let mut bytes = [0; 32];
-        let used = name.len().min(bytes.len());
-        bytes[..used].copy_from_slice(&name[..used]);
-        for (word, chunk) in self.name.iter().zip(bytes.chunks_exact(8)) {
-            word.store(u64::from_le_bytes(std::array::from_fn(|i| chunk[i])), Ordering::Relaxed);
-        }
+        write_text(&self.name, name);
     }
 
     /// The program's name; bytes that are not printable ASCII come out as `?`.
     pub fn name(&self) -> String {
-        self.name
-            .iter()
-            .flat_map(|word| word.load(Ordering::Relaxed).to_le_bytes())
-            .take_while(|&byte| byte != 0)
-            .map(|byte| if byte.is_ascii_graphic() || byte == b' ' { char::from(byte) } else { '?' })
-            .collect()
+        read_text(&self.name)
+    }
+
+    /// Tenant: counts a call that reached the driver past the library through `function`.
+    pub fn bypassed(&self, function: &[u8]) {
+        write_text(&self.bypassed_by, function);
+        self.bypassed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The function through which the last such call came; empty where there was none.
+    pub fn bypassed_by(&self) -> String {
+        read_text(&self.bypassed_by)
     }
 
     /// The tenant's class, once it has filled in its part with a class that exists.

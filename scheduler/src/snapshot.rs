@@ -2,6 +2,7 @@
 
 use region::{ColorState, Direction, Region, Slot};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use units::{Bytes, Nanos};
@@ -87,6 +88,12 @@ pub struct TenantState {
     pub maps: u64,
     /// Waits for the arbiter that were cut short.
     pub gate_timeouts: u64,
+    /// Calls that were noticed to reach the driver without passing the preloaded library.
+    pub bypassed: u64,
+    /// The driver's function through which the last of them came.
+    pub bypassed_by: Option<String>,
+    /// Governed calls that passed through as they were, by reason.
+    pub passed: BTreeMap<&'static str, u64>,
 }
 
 /// Reads the state of the machine from the region, at `now` on the monotonic clock.
@@ -149,6 +156,9 @@ fn tenant_state(slot: &Slot) -> Option<TenantState> {
         state,
         maps: number(&tenant.maps),
         gate_timeouts: number(&tenant.gate_timeouts),
+        bypassed: number(&tenant.bypassed),
+        bypassed_by: Some(tenant.bypassed_by()).filter(|name| !name.is_empty()),
+        passed: tenant.passed.counts().map(|(why, count)| (why.name(), count)).collect(),
     })
 }
 
@@ -166,7 +176,7 @@ impl fmt::Display for Snapshot {
         }
         writeln!(
             f,
-            "\n{:>8} {:<16} {:<5} {:>6} {:>5} {:>10} {:>10} {:>10} {:>10} {:>9} {:>10} {:>8} {:>4}  STATE",
+            "\n{:>8} {:<16} {:<5} {:>6} {:>5} {:>10} {:>10} {:>10} {:>10} {:>9} {:>10} {:>8} {:>4} {:>8}  STATE",
             "PID",
             "NAME",
             "CLASS",
@@ -179,14 +189,15 @@ impl fmt::Display for Snapshot {
             "P99 WAIT",
             "LAUNCHES",
             "GRAPHS",
-            "SMS"
+            "SMS",
+            "BYPASSED"
         )?;
         for tenant in &self.tenants {
             let size = |bytes: u64| Bytes::new(bytes).to_string();
             let or = |value: Option<u32>, none: &str| value.map_or_else(|| none.to_owned(), |value| value.to_string());
             writeln!(
                 f,
-                "{:>8} {:<16.16} {:<5} {:>6} {:>5} {:>10} {:>10} {:>10} {:>10} {:>9} {:>10} {:>8} {:>4}  {}",
+                "{:>8} {:<16.16} {:<5} {:>6} {:>5} {:>10} {:>10} {:>10} {:>10} {:>9} {:>10} {:>8} {:>4} {:>8}  {}",
                 tenant.pid,
                 tenant.name,
                 tenant.class.unwrap_or("-"),
@@ -200,6 +211,7 @@ impl fmt::Display for Snapshot {
                 tenant.launches,
                 tenant.graph_launches,
                 or(tenant.sms, "all"),
+                tenant.bypassed,
                 tenant.state,
             )?;
         }

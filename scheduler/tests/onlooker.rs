@@ -3,7 +3,7 @@
 mod common;
 
 use common::Running;
-use region::{Class, ColorState, Direction, monotonic_nanos};
+use region::{Class, ColorState, Direction, Why, monotonic_nanos};
 use scheduler::snapshot;
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
@@ -30,6 +30,9 @@ fn a_tenant_is_shown_as_it_describes_itself() {
     tenant.moved[gpu][Direction::D2h as usize].store(5000, Ordering::Relaxed);
     tenant.copy_wait.record(100);
     tenant.launches.store(9, Ordering::Relaxed);
+    tenant.bypassed(b"cuInit");
+    tenant.bypassed(b"cuMemAlloc_v2");
+    tenant.passed.count(Why::Uncontended);
     arbiter.layout().charge_maps(0, 3).expect("room");
     let seen = see(&arbiter);
     assert_eq!(seen["arbiter"]["pid"], json!(std::process::id()));
@@ -41,7 +44,8 @@ fn a_tenant_is_shown_as_it_describes_itself() {
             "pid": std::process::id(), "name": "python3", "class": "ls", "weight": 77, "color": 2,
             "colored_bytes": 1 << 20, "uncolored_bytes": 0, "h2d_bytes": 0, "d2h_bytes": 5000,
             "copy_wait_us_p99": 128, "launches": 9, "graph_launches": 0, "sms": null, "state": "coloured",
-            "maps": 3, "gate_timeouts": 0,
+            "maps": 3, "gate_timeouts": 0, "bypassed": 2, "bypassed_by": "cuMemAlloc_v2",
+            "passed": { "uncontended": 1 },
         }])
     );
     let dirs: Vec<_> = seen["bus"].as_array().expect("buses").iter().map(|bus| (&bus["gpu"], &bus["dir"])).collect();

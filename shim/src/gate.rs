@@ -7,7 +7,7 @@
 use crate::decision::{Decision, Why};
 use crate::life::{self, Joined};
 use crate::log::warning;
-use crate::{gpus, real, watchdog};
+use crate::{fault, gpus, real, watchdog};
 use abi::cuda::*;
 use region::{Class, Direction, LANES, Lane, Waited};
 use std::ffi::c_void;
@@ -67,6 +67,38 @@ impl Start for *mut c_void {
     }
 }
 
+/// A copy under way, and how far it is.
+struct Copy<F> {
+    bytes: usize,
+    copied: usize,
+    result: CUresult,
+    copy: F,
+}
+
+impl<F: FnMut(Piece) -> CUresult> Copy<F> {
+    fn new(bytes: Bytes, copy: F) -> Self {
+        Copy { bytes: bytes.as_usize(), copied: 0, result: CUDA_SUCCESS, copy }
+    }
+
+    /// Hands the next `len` bytes to the driver. After an error nothing more is handed on.
+    fn next(&mut self, len: usize) -> CUresult {
+        if self.result == CUDA_SUCCESS {
+            let piece = Piece { offset: self.copied, len };
+            self.copied += len;
+            self.result = (self.copy)(piece);
+        }
+        self.result
+    }
+
+    /// Hands what is left to the driver in one piece; a copy of nothing, too, which the driver may refuse.
+    fn rest(mut self) -> CUresult {
+        match self.bytes - self.copied {
+            0 if self.bytes > 0 => self.result,
+            left => self.next(left),
+        }
+    }
+}
+
 /// A copy that is to take its turn.
 struct Turn {
     joined: &'static Joined,
@@ -86,9 +118,10 @@ impl Turn {
         self.bytes.div_ceil(self.piece) as u32
     }
 
-    fn pieces(&self) -> impl Iterator<Item = Piece> + use<> {
+    /// The sizes of the pieces.
+    fn pieces(&self) -> impl Iterator<Item = usize> + use<> {
         let (bytes, piece) = (self.bytes, self.piece);
-        (0..bytes).step_by(piece).map(move |offset| Piece { offset, len: piece.min(bytes - offset) })
+        (0..bytes).step_by(piece).map(move |offset| piece.min(bytes - offset))
     }
 
     fn lane(&self, lane: usize) -> &'static Lane {
@@ -98,6 +131,9 @@ impl Turn {
 
 fn decide(direction: Direction, bytes: Bytes) -> Decision<Turn> {
     let Some(joined) = life::joined() else { return Decision::PassThrough(Why::NotJoined) };
+    if fault::has_failed() {
+        return Decision::PassThrough(Why::Fault);
+    }
     let Some(gpu) = gpus::current(joined) else { return Decision::PassThrough(Why::UnknownGpu) };
     let header = &joined.region.layout().header;
     joined.tenant().moved[gpu][direction as usize].fetch_add(bytes.get(), Ordering::Relaxed);
@@ -120,40 +156,67 @@ fn decide(direction: Direction, bytes: Bytes) -> Decision<Turn> {
     Decision::Govern(Turn { joined, gpu, direction, bytes, piece })
 }
 
+/// Decides on a copy, and counts it where it passes through.
+fn consider<T>(decide: impl FnOnce() -> Decision<T>) -> Option<T> {
+    match fault::shielded(decide)? {
+        Decision::Govern(turn) => Some(turn),
+        Decision::PassThrough(why) => {
+            life::passed(why);
+            None
+        }
+    }
+}
+
 /// A copy that blocks its thread.
-pub(crate) fn blocking(direction: Direction, bytes: Bytes, mut copy: impl FnMut(Piece) -> CUresult) -> CUresult {
-    let whole = Piece { offset: 0, len: bytes.as_usize() };
-    match decide(direction, bytes) {
-        Decision::PassThrough(_) => copy(whole),
-        Decision::Govern(turn) => turn.take_blocking(copy),
+pub(crate) fn blocking(direction: Direction, bytes: Bytes, copy: impl FnMut(Piece) -> CUresult) -> CUresult {
+    let mut copy = Copy::new(bytes, copy);
+    if let Some(turn) = consider(|| decide(direction, bytes)) {
+        fault::shielded(|| turn.take_blocking(&mut copy));
+    }
+    copy.rest()
+}
+
+/// The tickets of a copy. However the copy ends, nobody waits for what does not come.
+struct Tickets<'a> {
+    lane: &'a Lane,
+    last: u32,
+    completed: bool,
+}
+
+impl Drop for Tickets<'_> {
+    fn drop(&mut self) {
+        if !self.completed {
+            self.lane.open_all();
+            self.lane.finish(self.last);
+        }
     }
 }
 
 impl Turn {
-    fn take_blocking(&self, mut copy: impl FnMut(Piece) -> CUresult) -> CUresult {
+    fn take_blocking(&self, copy: &mut Copy<impl FnMut(Piece) -> CUresult>) {
         // Blocking copies of other threads take their turn behind this one, as on the bus itself.
         let _order = ORDER[BLOCKING_LANE].lock().unwrap_or_else(PoisonError::into_inner);
         let lane = self.lane(BLOCKING_LANE);
         let first = lane.take(self.count());
         let last = first.wrapping_add(self.count() - 1);
+        let mut tickets = Tickets { lane, last, completed: false };
         lane.ask(last);
         self.joined.region.layout().header.doorbell.ring();
         watchdog::look_soon();
+        fault::on_purpose("panic-copy");
         let mut ticket = first;
         let mut gated = self.waits();
         for piece in self.pieces() {
             if gated {
                 gated = self.wait(lane, ticket);
             }
-            let result = copy(piece);
-            if result != CUDA_SUCCESS {
-                lane.finish(last);
-                return result;
+            if copy.next(piece) != CUDA_SUCCESS {
+                return;
             }
             lane.finish(ticket);
             ticket = ticket.wrapping_add(1);
         }
-        CUDA_SUCCESS
+        tickets.completed = true;
     }
 
     /// Waits for leave; false where the arbiter gave none in time, so that the rest of the copy goes without.
@@ -174,17 +237,17 @@ pub(crate) fn in_stream(
     direction: Direction,
     bytes: Bytes,
     stream: CUstream,
-    mut copy: impl FnMut(Piece) -> CUresult,
+    copy: impl FnMut(Piece) -> CUresult,
 ) -> CUresult {
-    let whole = Piece { offset: 0, len: bytes.as_usize() };
-    let decision = match decide(direction, bytes) {
+    let mut copy = Copy::new(bytes, copy);
+    let turn = consider(|| match decide(direction, bytes) {
         Decision::Govern(turn) => turn.through(stream),
         Decision::PassThrough(why) => Decision::PassThrough(why),
-    };
-    match decision {
-        Decision::PassThrough(_) => copy(whole),
-        Decision::Govern((turn, gate)) => turn.take_in_stream(&gate, copy),
+    });
+    if let Some((turn, gate)) = turn {
+        fault::shielded(|| turn.take_in_stream(&gate, &mut copy));
     }
+    copy.rest()
 }
 
 /// Where the GPU sees the first of this slot's lanes.
@@ -278,30 +341,26 @@ impl Turn {
         gate.write(gate.asked, last)
     }
 
-    fn take_in_stream(&self, gate: &StreamGate, mut copy: impl FnMut(Piece) -> CUresult) -> CUresult {
+    fn take_in_stream(&self, gate: &StreamGate, copy: &mut Copy<impl FnMut(Piece) -> CUresult>) {
         let _order = ORDER[gate.lane].lock().unwrap_or_else(PoisonError::into_inner);
         let lane = self.lane(gate.lane);
         let first = lane.take(self.count());
         let last = first.wrapping_add(self.count() - 1);
+        let mut tickets = Tickets { lane, last, completed: false };
         let mut working = self.ask(gate, lane, last);
         self.joined.region.layout().header.doorbell.ring();
         watchdog::look_soon();
         let mut ticket = first;
         for piece in self.pieces() {
             working = working && (!self.waits() || gate.wait(ticket));
-            let result = copy(piece);
+            let result = copy.next(piece);
             working = working && gate.write(gate.done, ticket);
-            if result != CUDA_SUCCESS || !working {
-                // What is in the stream already must not wait for pieces that never come.
-                lane.open_all();
-                lane.finish(last);
-            }
             if result != CUDA_SUCCESS {
-                return result;
+                return;
             }
             ticket = ticket.wrapping_add(1);
         }
-        CUDA_SUCCESS
+        tickets.completed = working;
     }
 }
 

@@ -12,7 +12,7 @@ pub(crate) use ledger::{Backing, Donor, Ledger, Object};
 pub(crate) use request::{rm_alloc_memory, rm_free, uvm_map, uvm_unmap};
 
 use crate::log::debug;
-use crate::{life, pager, symbols};
+use crate::{broken, coverage, fault, life, pager, symbols};
 use abi::rm::{self, MemoryParams, Nvos00, Nvos21, VersionCheck, Xfer};
 use abi::uvm::{MapExternalAllocation, Range, UnmapExternal};
 use abi::{DriverVersion, Request, RmEscape, UvmCommand};
@@ -20,6 +20,7 @@ use std::ffi::{c_int, c_ulong, c_void};
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
+/// What an `ioctl` of the driver's is. Variadic in C; its one further argument travels as a third one does.
 type IoctlFn = unsafe extern "C" fn(c_int, c_ulong, *mut c_void) -> c_int;
 
 static LEDGER: Mutex<Ledger> = Mutex::new(Ledger::new());
@@ -74,9 +75,9 @@ pub unsafe extern "C" fn ioctl(fd: c_int, request: c_ulong, arg: *mut c_void) ->
         // SAFETY: errno is this thread's own.
         let errno = unsafe { *libc::__errno_location() };
         // A panic here must not reach the driver; what is then not learned is not coloured.
-        let _ = std::panic::catch_unwind(|| observe(fd, known, arg));
+        fault::shielded(|| observe(fd, known, arg));
         // SAFETY: as above.
-        unsafe { *libc::__errno_location() = errno };
+        unsafe { *libc::__errno_location() = if broken::is("errno") { libc::EBADF } else { errno } };
     }
     result
 }
@@ -137,6 +138,7 @@ fn allocated(fd: c_int, size: usize, arg: *mut c_void) {
     // SAFETY: an object of this class was made from parameters at this address, which the kernel wrote back.
     let memory = unsafe { (call.params as *const MemoryParams).read_unaligned() };
     ledger().object_made(call.client, call.object, Object::new(fd, call.parent, &memory));
+    coverage::vram_asked();
 }
 
 fn uvm(fd: c_int, command: UvmCommand, arg: *mut c_void) {
@@ -147,6 +149,7 @@ fn uvm(fd: c_int, command: UvmCommand, arg: *mut c_void) {
             let map = unsafe { &*arg.cast::<MapExternalAllocation>() };
             if map.status == rm::NV_OK {
                 ledger().mapped(map);
+                coverage::vram_asked();
                 pager::range_mapped(fd, map);
             }
         }

@@ -12,9 +12,15 @@
 
 #![cfg_attr(test, allow(dead_code, reason = "without exported names nothing calls the hooks"))]
 
+mod broken;
+mod coverage;
 mod decision;
+mod elf;
+mod entry;
+mod export;
 mod exports;
 mod extents;
+mod fault;
 mod fork;
 mod gate;
 mod gpus;
@@ -25,6 +31,5 @@ mod log;
 mod pager;
 mod plan;
 mod real;
-mod resolve;
 mod symbols;
 mod watchdog;

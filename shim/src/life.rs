@@ -1,9 +1,9 @@
 //! A tenant's life: joining the region after `cuInit`, and what every hook asks first.
 
 use crate::log::{info, warning};
-use crate::{fork, gpus, log, watchdog};
+use crate::{broken, fault, fork, gpus, log, watchdog};
 use abi::cuda::{CUDA_ERROR_SYSTEM_NOT_READY, CUDA_SUCCESS, CUresult};
-use region::{ColorState, OpenError, Region, Slot, Tenant};
+use region::{ColorState, OpenError, Region, Slot, Tenant, Why};
 use settings::{ColorChoice, Settings};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, Ordering};
@@ -53,6 +53,14 @@ pub(crate) fn count(counter: impl FnOnce(&Tenant) -> &AtomicU64) {
     }
 }
 
+/// Counts one governed call that passed through.
+#[inline]
+pub(crate) fn passed(why: Why) {
+    if let Some(joined) = joined() {
+        joined.tenant().passed.count(why);
+    }
+}
+
 /// Whether every call of this process passes through: it is switched off, or a forked child.
 #[inline]
 pub(crate) fn takes_no_part() -> bool {
@@ -72,11 +80,35 @@ pub(crate) fn takes_no_part() -> bool {
     disabled || fork::is_child()
 }
 
+/// Whether `cuInit` came through this library.
+static SEEN_INIT: AtomicBool = AtomicBool::new(false);
+
+/// The driver is in use. If it was initialised past this library, the process takes a slot all the same, so that its
+/// arbiter and its operator see that it is not governed. Asks nothing of the driver, from inside which it is called.
+pub(crate) fn driver_in_use() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    if SEEN_INIT.load(Ordering::Relaxed) {
+        return;
+    }
+    ONCE.call_once(|| {
+        let (settings, _) = Settings::from_env();
+        log::configure(settings.log, settings.log_file.clone());
+        if fork::settle()
+            && let Ok(joined) = enter(settings)
+        {
+            joined.tenant().color_state.store(ColorState::Bypassed.code(), Ordering::Relaxed);
+        }
+    });
+}
+
 /// Joins the region, once a process, after the driver's own `cuInit` succeeded. Returns what `cuInit` is to answer:
 /// success, but for a strict tenant that cannot be governed.
 pub(crate) fn start() -> CUresult {
     *STARTED.get_or_init(|| {
-        let started = std::panic::catch_unwind(|| {
+        SEEN_INIT.store(true, Ordering::Relaxed);
+        fault::watch();
+        broken::bad_manners();
+        let started = fault::shielded(|| {
             let (settings, problems) = Settings::from_env();
             log::configure(settings.log, settings.log_file.clone());
             for problem in &problems {
@@ -86,12 +118,12 @@ pub(crate) fn start() -> CUresult {
             (strict, join(settings))
         });
         match started {
-            Ok((_, Ok(()))) => CUDA_SUCCESS,
-            Ok((strict, Err(why))) => {
+            Some((_, Ok(()))) => CUDA_SUCCESS,
+            Some((strict, Err(why))) => {
                 warning!("off: {why}");
                 if strict { CUDA_ERROR_SYSTEM_NOT_READY } else { CUDA_SUCCESS }
             }
-            Err(_) => CUDA_SUCCESS,
+            None => CUDA_SUCCESS,
         }
     })
 }

@@ -10,7 +10,7 @@ use crate::decision::{Decision, Why};
 use crate::kernel::{self, Backing, Donor, Object};
 use crate::life::{self, Joined};
 use crate::log::{debug, warning};
-use crate::{gpus, plan};
+use crate::{fault, gpus, plan};
 use abi::rm;
 use abi::uvm::MapExternalAllocation;
 use region::{ColorState, GpuKey, HashTable};
@@ -48,8 +48,17 @@ pub(crate) struct Announced {
     bytes: Bytes,
 }
 
+impl Announced {
+    /// Whether it is large enough to be one of those that are coloured or counted as not. Smaller ones are many, the
+    /// driver takes them from what it has, and nothing is kept of them.
+    fn is_kept(&self, joined: &Joined) -> bool {
+        self.bytes >= joined.settings.color_min.min(Bytes::mib(2))
+    }
+}
+
 /// Announces that this thread is about to ask the driver for `bytes` bytes.
 pub(crate) fn announce(bytes: Bytes) -> Announced {
+    fault::on_purpose("panic-announce");
     CALL.set(match wanted(bytes) {
         Decision::Govern(()) => Call::Waiting,
         Decision::PassThrough(why) => Call::Left(why),
@@ -59,6 +68,9 @@ pub(crate) fn announce(bytes: Bytes) -> Announced {
 
 fn wanted(bytes: Bytes) -> Decision<()> {
     let Some(joined) = life::joined() else { return Decision::PassThrough(Why::NotJoined) };
+    if fault::has_failed() {
+        return Decision::PassThrough(Why::Fault);
+    }
     let settings = &joined.settings;
     if bytes < settings.color_min || settings.color_max.is_some_and(|most| bytes > most) {
         return Decision::PassThrough(Why::OutsideSizes);
@@ -75,8 +87,19 @@ impl Announced {
         let outcome = CALL.replace(Call::None);
         let (Some(va), Some(joined)) = (va, life::joined()) else { return };
         let colored = matches!(outcome, Call::Colored);
-        if let Call::Left(why) = outcome {
+        let left = match outcome {
+            Call::Left(why) => Some(why),
+            // The driver had memory at hand.
+            Call::Waiting => Some(Why::NotOneObject),
+            Call::None | Call::Colored => None,
+        };
+        if let Some(why) = left {
+            joined.tenant().passed.count(why);
             debug!("{} at {va} stay uncoloured: {why:?}", self.bytes);
+        }
+        fault::on_purpose("panic-settle");
+        if !self.is_kept(joined) {
+            return;
         }
         counter(joined, colored).fetch_add(self.bytes.get(), Ordering::Relaxed);
         let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
@@ -86,8 +109,9 @@ impl Announced {
 
 /// The driver freed the allocation at `va`.
 pub(crate) fn freed(va: DeviceVa) {
+    let Some(joined) = life::joined() else { return };
     let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
-    if let (Some((bytes, colored)), Some(joined)) = (held.get_or_insert_default().remove(&va), life::joined()) {
+    if let Some((bytes, colored)) = held.as_mut().and_then(|held| held.remove(&va)) {
         counter(joined, colored).fetch_sub(bytes.get(), Ordering::Relaxed);
     }
 }
@@ -110,7 +134,7 @@ fn counter(joined: &Joined, colored: bool) -> &std::sync::atomic::AtomicU64 {
 /// The driver mapped a range. If it is the one of a governed allocation of this thread, colours it.
 pub(crate) fn range_mapped(fd: c_int, map: &MapExternalAllocation) {
     let Call::Waiting = CALL.get() else { return };
-    let Some(joined) = life::joined() else { return };
+    let Some(joined) = life::joined().filter(|_| !fault::has_failed()) else { return };
     CALL.set(match recolor(joined, fd, map) {
         Ok(()) => Call::Colored,
         Err(why) => Call::Left(why),
@@ -192,7 +216,7 @@ fn back_by_runs(
         restore(joined, fd, map, status);
         return Err(Why::MapFailed);
     }
-    kernel::ledger().backed(va, Backing { len: Bytes::new(map.length), donor, runs });
+    kernel::ledger().backed(va, Backing { len: Bytes::new(map.length), stock: Box::new(*map), fd, donor, runs });
     Ok(())
 }
 
@@ -217,18 +241,41 @@ fn map_runs(fd: c_int, map: &MapExternalAllocation, va: DeviceVa, donor: u32, ru
 
 /// Puts the driver's own object back, and colours nothing more in this process.
 fn restore(joined: &Joined, fd: c_int, map: &MapExternalAllocation, status: u32) {
-    BROKEN.store(true, Ordering::Relaxed);
-    joined.tenant().color_state.store(ColorState::MapFailed.code(), Ordering::Relaxed);
-    let mut request = Box::new(*map);
-    // Pieces of 4 KiB pages split at any page, so the one map replaces whatever is there; if not, unmap and try again.
-    if kernel::uvm_map(fd, &mut request) != rm::NV_OK {
-        kernel::uvm_unmap(fd, DeviceVa::new(map.base), Bytes::new(map.length), map.attributes[0].gpu);
-        let again = kernel::uvm_map(fd, &mut request);
-        if again != rm::NV_OK {
-            warning!("cannot put the driver's memory back at {:#x} (status {again:#x})", map.base);
-        }
+    stop(joined, ColorState::MapFailed);
+    if let Err(again) = map_stock(fd, map) {
+        warning!("cannot put the driver's memory back at {:#x} (status {again:#x})", map.base);
     }
     warning!("memory is not coloured any more: the kernel answered a map call with status {status:#x}");
+}
+
+/// Colours nothing more in this process.
+pub(crate) fn stop(joined: &Joined, why: ColorState) {
+    BROKEN.store(true, Ordering::Relaxed);
+    joined.tenant().color_state.store(why.code(), Ordering::Relaxed);
+}
+
+/// Maps the driver's own object where it was.
+pub(crate) fn map_stock(fd: c_int, map: &MapExternalAllocation) -> Result<(), u32> {
+    let mut request = Box::new(*map);
+    // Pieces of 4 KiB pages split at any page, so the one map replaces whatever is there; if not, unmap and try again.
+    if kernel::uvm_map(fd, &mut request) == rm::NV_OK {
+        return Ok(());
+    }
+    kernel::uvm_unmap(fd, DeviceVa::new(map.base), Bytes::new(map.length), map.attributes[0].gpu);
+    match kernel::uvm_map(fd, &mut request) {
+        rm::NV_OK => Ok(()),
+        status => Err(status),
+    }
+}
+
+/// The coloured allocation at `va` is as the driver made it again.
+pub(crate) fn uncolored(joined: &Joined, va: DeviceVa) {
+    let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((bytes, colored @ true)) = held.as_mut().and_then(|held| held.get_mut(&va)) {
+        *colored = false;
+        counter(joined, true).fetch_sub(bytes.get(), Ordering::Relaxed);
+        counter(joined, false).fetch_add(bytes.get(), Ordering::Relaxed);
+    }
 }
 
 /// The range over a backing is gone: gives back its object and its maps.

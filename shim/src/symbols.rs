@@ -5,7 +5,7 @@
 //! it decides by name, and for every name that is not ours leaves registers, stack and return address as it found
 //! them. libc's own function is found by `dlvsym`, newest version first (glibc 2.34 moved it into libc.so.6).
 
-use crate::real;
+use crate::{broken, real};
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::sync::atomic::{AtomicPtr, Ordering};
 
@@ -51,21 +51,75 @@ struct Route {
     libc: *mut c_void,
 }
 
-/// Decides on a look-up. Called from [`dlsym`] alone.
+/// Decides on a look-up. Called from [`dlsym`] alone; `ask` is the handle that libc is asked with, if it is.
 ///
 /// Rust's own runtime asks `dlsym` when it starts threads, so this must not allocate, lock or log for foreign names.
-extern "C" fn route(handle: *mut c_void, name: *const c_char) -> Route {
+///
+/// The answer is the one that the program would get without this library, with the driver's function replaced by the
+/// hook. Which function it would get is told by its address: other libraries define the driver's names too.
+extern "C" fn route(handle: *mut c_void, name: *const c_char, ask: *mut *mut c_void) -> Route {
     let libc = libc_dlsym();
     let pass = Route { answer: std::ptr::null_mut(), libc };
-    // Who asks for the next definition after his own means to get past us.
-    if name.is_null() || handle == libc::RTLD_NEXT {
+    if name.is_null() {
         return pass;
     }
     // SAFETY: a caller of dlsym gives a NUL-terminated name.
     let name = unsafe { CStr::from_ptr(name) };
-    match real::hook_by_name(name) {
-        Some(hook) => Route { answer: hook, libc },
-        None => pass,
+    if broken::is("dlsym-calls") {
+        return Route { answer: look_up(handle, name), libc };
+    }
+    let Some(symbol) = real::governed(name).filter(|_| !broken::is("no-dlsym")) else { return pass };
+    match decide(handle, name, symbol) {
+        Answer::Hook => Route { answer: symbol.hook(), libc },
+        Answer::AsFound => pass,
+        Answer::Absent => {
+            // libc says so, with its error message, of a library that has none of the driver's names.
+            // SAFETY: the place on the stack of `dlsym` that holds its first argument.
+            unsafe { *ask = library(c"libc.so.6", libc::RTLD_NOLOAD) };
+            pass
+        }
+    }
+}
+
+/// What a look-up of a governed name is to find.
+enum Answer {
+    /// The hook.
+    Hook,
+    /// What libc finds.
+    AsFound,
+    /// Nothing, though libc would find what this library exports.
+    Absent,
+}
+
+fn decide(handle: *mut c_void, name: &CStr, symbol: &real::Symbol) -> Answer {
+    let hook = symbol.hook();
+    if broken::is("early-thread") {
+        std::thread::spawn(|| std::thread::sleep(std::time::Duration::from_secs(3)));
+    }
+    if broken::is("absent-names") {
+        return Answer::Hook;
+    }
+    // To see whether the driver has it, the driver is not loaded.
+    let is_there = || driver_is_loaded() && symbol.address().is_some();
+    match handle {
+        // What is the first or the next definition depends on who asks, which only libc sees. If it is this library's,
+        // there must be something behind it.
+        libc::RTLD_DEFAULT if is_there() => Answer::AsFound,
+        libc::RTLD_NEXT if !look_up(libc::RTLD_NEXT, name).is_null() => Answer::AsFound,
+        libc::RTLD_DEFAULT | libc::RTLD_NEXT => Answer::Absent,
+        _ => match look_up(handle, name) {
+            null if null.is_null() => Answer::AsFound,
+            found if found == hook => {
+                if is_there() {
+                    Answer::Hook
+                } else {
+                    Answer::Absent
+                }
+            }
+            // Other libraries define the driver's names too: the address tells.
+            found if driver_is_loaded() && symbol.address() == Some(found) => Answer::Hook,
+            _ => Answer::AsFound,
+        },
     }
 }
 
@@ -79,11 +133,13 @@ extern "C" fn no_dlsym(_handle: *mut c_void, _name: *const c_char) -> *mut c_voi
 #[cfg_attr(not(test), unsafe(no_mangle))]
 #[unsafe(naked)]
 pub unsafe extern "C" fn dlsym(handle: *mut c_void, name: *const c_char) -> *mut c_void {
-    // On entry rsp is 8 modulo 16; two pushes and 8 bytes align it for the call. `Route` comes back in rax and rdx.
+    // On entry rsp is 8 modulo 16; two pushes and 8 bytes align it for the call, which gets the place of the first
+    // argument as its third. `Route` comes back in rax and rdx.
     core::arch::naked_asm!(
         "push rdi",
         "push rsi",
         "sub rsp, 8",
+        "lea rdx, [rsp + 16]",
         "call {route}",
         "add rsp, 8",
         "pop rsi",
@@ -100,22 +156,31 @@ pub unsafe extern "C" fn dlsym(handle: *mut c_void, name: *const c_char) -> *mut
     )
 }
 
+/// Opens a library by name, with these flags beside lazy binding.
+fn library(name: &CStr, flags: c_int) -> *mut c_void {
+    // SAFETY: the name is NUL-terminated. Loading runs a library's constructors, which is what a program that asks for
+    // a driver function expects.
+    unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_LAZY | flags) }
+}
+
+const DRIVER: &CStr = c"libcuda.so.1";
+static DRIVER_LIBRARY: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
+
+/// Whether the driver's library is loaded.
+fn driver_is_loaded() -> bool {
+    !DRIVER_LIBRARY.load(Ordering::Acquire).is_null() || !library(DRIVER, libc::RTLD_NOLOAD).is_null()
+}
+
 /// Opens the driver's library if it is loaded, or loads it.
 pub(crate) fn driver_library() -> *mut c_void {
-    static HANDLE: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
-    let known = HANDLE.load(Ordering::Acquire);
+    let known = DRIVER_LIBRARY.load(Ordering::Acquire);
     if !known.is_null() {
         return known;
     }
-    let open = |flags: c_int| {
-        // SAFETY: the name is NUL-terminated. Loading runs the driver's constructors, which is what a program that
-        // asks for a driver function expects.
-        unsafe { libc::dlopen(c"libcuda.so.1".as_ptr(), flags) }
-    };
-    let mut handle = open(libc::RTLD_LAZY | libc::RTLD_NOLOAD);
+    let mut handle = library(DRIVER, libc::RTLD_NOLOAD);
     if handle.is_null() {
-        handle = open(libc::RTLD_LAZY | libc::RTLD_LOCAL);
+        handle = library(DRIVER, libc::RTLD_LOCAL);
     }
-    HANDLE.store(handle, Ordering::Release);
+    DRIVER_LIBRARY.store(handle, Ordering::Release);
     handle
 }

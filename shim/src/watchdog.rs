@@ -2,8 +2,10 @@
 //!
 //! It starts after the process joined, sleeps 200 ms at a time while no copy is under way, and looks every 10 ms while
 //! one is. If the arbiter is gone, or stopped, all gates of this tenant are opened and copies go ungated until it is
-//! back; if it lives but a lane made no progress for a second, that lane's gate is opened.
+//! back; if it lives but a lane made no progress for a second, that lane's gate is opened. Beside that it looks for
+//! libraries that go past this one ([`crate::coverage`]).
 
+use crate::coverage;
 use crate::life::{self, Joined};
 use crate::log::{info, warning};
 use region::{Class, Direction, GPUS, Lane, Region, monotonic_nanos};
@@ -65,8 +67,10 @@ struct Held {
 
 fn watch() {
     let mut held: Vec<Option<Held>> = Vec::new();
+    let mut imports = coverage::Imports::default();
     loop {
         let Some(joined) = life::joined() else { return };
+        imports.look();
         if look(joined, &mut held) {
             std::thread::park_timeout(WATCHING);
             continue;

@@ -72,6 +72,53 @@ macro_rules! export {
     };
 }
 
+/// Fails for a pointer or an opaque handle that is null.
+fn present<T>(pointer: *const T) -> Outcome {
+    if pointer.is_null() { Err(CUDA_ERROR_INVALID_VALUE) } else { Ok(()) }
+}
+
+/// Declares functions of subjects that the simulated driver does not model: they look at their arguments and answer
+/// `CUDA_ERROR_NOT_SUPPORTED`. `on` names the stream, which has to live, and `needs` what must not be null.
+macro_rules! unmodelled {
+    () => {};
+    (
+        $(#[$meta:meta])*
+        fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(on $stream:ident)? $(needs $($needed:ident),+)?; $($rest:tt)*
+    ) => {
+        export! {
+            $(#[$meta])*
+            fn $name($($arg: $ty),*) {
+                $crate::driver::current::context()?;
+                $($crate::driver::stream::Stream::resolve($stream, $crate::driver::stream::DefaultStream::Legacy)?;)?
+                $($($crate::driver::present($needed)?;)+)?
+                let _ = ($($arg,)*);
+                Err(abi::cuda::CUDA_ERROR_NOT_SUPPORTED)
+            }
+        }
+        unmodelled! { $($rest)* }
+    };
+    (
+        $(#[$meta:meta])*
+        fn $name:ident / $twin:ident($($arg:ident: $ty:ty),* $(,)?) $(on $stream:ident)? $(needs $($needed:ident),+)?;
+        $($rest:tt)*
+    ) => {
+        export! {
+            $(#[$meta])*
+            fn $name/$twin[default]($($arg: $ty),*) {
+                $crate::driver::current::context()?;
+                let _ = default;
+                $($crate::driver::stream::Stream::resolve($stream, default)?;)?
+                $($($crate::driver::present($needed)?;)+)?
+                let _ = ($($arg,)*);
+                Err(abi::cuda::CUDA_ERROR_NOT_SUPPORTED)
+            }
+        }
+        unmodelled! { $($rest)* }
+    };
+}
+
+mod arrays;
+mod capture;
 mod command;
 mod context;
 mod copy;
@@ -81,18 +128,25 @@ mod errors;
 mod event;
 mod governed;
 mod graph;
+mod green;
 mod handles;
 mod host_memory;
 mod init;
 mod kernels;
 mod latency;
 mod launch;
+mod legacy;
+mod limits;
+mod managed;
 mod memory;
 mod memset;
 mod module;
 mod pages;
+mod peers;
+mod pool;
 mod resolve;
 mod rm;
+mod sharing;
 mod stream;
 mod stream_values;
 mod streams;

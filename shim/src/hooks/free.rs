@@ -1,17 +1,13 @@
 //! Freeing: the driver unmaps the range, the kernel interposer gives back what the pager put beneath it.
 
-use crate::pager;
+use crate::{fault, pager};
 use abi::cuda::{CUDA_SUCCESS, CUdeviceptr, CUresult};
 use units::DeviceVa;
 
-/// # Safety
-/// As `cuMemFree_v2`.
-#[allow(non_snake_case)]
-pub(crate) unsafe fn cuMemFree_v2(real: unsafe extern "C" fn(CUdeviceptr) -> CUresult, dptr: CUdeviceptr) -> CUresult {
-    // SAFETY: the caller's own argument.
-    let result = unsafe { real(dptr) };
+pub(crate) fn linear(forward: impl FnOnce() -> CUresult, dptr: CUdeviceptr) -> CUresult {
+    let result = forward();
     if result == CUDA_SUCCESS {
-        pager::freed(DeviceVa::new(dptr));
+        fault::shielded(|| pager::freed(DeviceVa::new(dptr)));
     }
     result
 }

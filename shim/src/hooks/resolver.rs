@@ -1,47 +1,23 @@
 //! `cuGetProcAddress`: the driver's own `dlsym`.
 
-use crate::resolve::replace_answer;
+use crate::real;
 use abi::cuda::{CUDA_SUCCESS, CUresult};
-use std::ffi::{c_char, c_int, c_void};
+use std::ffi::c_void;
 
-type V1 = unsafe extern "C" fn(*const c_char, *mut *mut c_void, c_int, u64) -> CUresult;
-type V2 = unsafe extern "C" fn(*const c_char, *mut *mut c_void, c_int, u64, *mut c_int) -> CUresult;
-
-/// # Safety
-/// As `cuGetProcAddress`.
-#[allow(non_snake_case)]
-pub(crate) unsafe fn cuGetProcAddress(
-    real: V1,
-    symbol: *const c_char,
-    pfn: *mut *mut c_void,
-    version: c_int,
-    flags: u64,
-) -> CUresult {
-    // SAFETY: the caller's own arguments.
-    let result = unsafe { real(symbol, pfn, version, flags) };
-    if result == CUDA_SUCCESS {
-        // SAFETY: the look-up succeeded.
-        unsafe { replace_answer(pfn) };
+/// Replaces the driver's answer by our hook where it is a governed function.
+///
+/// By the address and not by the name: the driver alone decides which version and stream spelling the program gets,
+/// so a hook can never have another signature than the function it stands for.
+pub(crate) fn answered(forward: impl FnOnce() -> CUresult, pfn: *mut *mut c_void) -> CUresult {
+    let result = forward();
+    if result != CUDA_SUCCESS || pfn.is_null() {
+        return result;
     }
-    result
-}
-
-/// # Safety
-/// As `cuGetProcAddress_v2`.
-#[allow(non_snake_case)]
-pub(crate) unsafe fn cuGetProcAddress_v2(
-    real: V2,
-    symbol: *const c_char,
-    pfn: *mut *mut c_void,
-    version: c_int,
-    flags: u64,
-    status: *mut c_int,
-) -> CUresult {
-    // SAFETY: the caller's own arguments.
-    let result = unsafe { real(symbol, pfn, version, flags, status) };
-    if result == CUDA_SUCCESS {
-        // SAFETY: the look-up succeeded.
-        unsafe { replace_answer(pfn) };
+    // SAFETY: where the caller wants the answer, which the driver has just written; on x86-64 it may lie unaligned.
+    let answer = unsafe { pfn.read_unaligned() };
+    if let Some(hook) = real::hook_by_address(answer) {
+        // SAFETY: as above.
+        unsafe { pfn.write_unaligned(hook) };
     }
     result
 }

@@ -53,9 +53,11 @@ pub(crate) struct Donor {
 }
 
 /// What the pager put beneath a range.
-#[derive(Debug)]
 pub(crate) struct Backing {
     pub(crate) len: Bytes,
+    /// The driver's own request for the range, and the descriptor that it came by: what puts the range back as it was.
+    pub(crate) stock: Box<MapExternalAllocation>,
+    pub(crate) fd: c_int,
     pub(crate) donor: Donor,
     pub(crate) runs: Vec<Run>,
 }
@@ -126,6 +128,22 @@ impl Ledger {
 
     pub(crate) fn backed(&mut self, va: DeviceVa, backing: Backing) {
         self.backings.insert(va, backing);
+    }
+
+    /// The coloured range that an address lies in: where it begins, and how long it is.
+    pub(crate) fn backed_range(&self, va: DeviceVa) -> Option<(DeviceVa, Bytes)> {
+        let (base, backing) = self.backings.range(..=va).next_back()?;
+        (va < *base + backing.len).then_some((*base, backing.len))
+    }
+
+    /// Where all coloured ranges begin.
+    pub(crate) fn backed_ranges(&self) -> Vec<DeviceVa> {
+        self.backings.keys().copied().collect()
+    }
+
+    /// Takes out the backing of the range that begins at `base`.
+    pub(crate) fn take_backing(&mut self, base: DeviceVa) -> Option<Backing> {
+        self.backings.remove(&base)
     }
 
     /// `[base, base + length)` is no longer mapped; returns the backings that lay in it as a whole.

@@ -2,9 +2,11 @@
 
 use super::copy::Transfer;
 use super::event::Mark;
+use super::graph::Work;
 use super::init::driver;
 use super::launch::Launch;
 use super::memset::Fill;
+use super::pool;
 use super::stream_values::{Wait, Write};
 use crate::kernel::Fault;
 use crate::timing::clock::now;
@@ -16,6 +18,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use units::{DeviceVa, Nanos};
 
 /// One command.
+#[derive(Clone)]
 pub(crate) enum Command {
     /// A copy.
     Copy(Transfer),
@@ -33,6 +36,10 @@ pub(crate) enum Command {
     WriteValue(Write),
     /// Calling a function of the program's.
     Host(HostFunction),
+    /// Calling a function of the program's that wants to know how the stream's work went.
+    Callback(Callback),
+    /// A graph: its commands one after the other, and what they need.
+    Graph(Arc<(Vec<Command>, Vec<Work>)>),
     /// Freeing memory.
     Free(DeviceVa),
 }
@@ -44,17 +51,28 @@ pub(crate) struct HostPointer(pub(crate) *mut u8);
 // SAFETY: the pointer is only an address here; the program promised with the call that the memory behind it may be
 // used by the device until the command is done, whatever thread does it.
 unsafe impl Send for HostPointer {}
+// SAFETY: as above; the pointer is never read through a shared reference to this.
+unsafe impl Sync for HostPointer {}
 
 /// A function of the program's, with its argument.
+#[derive(Clone)]
 pub(crate) struct HostFunction {
     pub(crate) function: unsafe extern "C" fn(*mut c_void),
+    pub(crate) data: HostPointer,
+}
+
+/// A function of the program's, with the stream that it was given to and its argument.
+#[derive(Clone)]
+pub(crate) struct Callback {
+    pub(crate) function: unsafe extern "C" fn(CUstream, CUresult, *mut c_void),
+    pub(crate) stream: usize,
     pub(crate) data: HostPointer,
 }
 
 impl Command {
     /// Does the command, not before `ready`; returns when it ended in simulated terms. A fault goes to `fault`, and
     /// with a fault nothing is done any more but to record events and to free memory.
-    pub(crate) fn run(self, fault: &AtomicU32, ready: Nanos) -> Nanos {
+    pub(crate) fn run(&self, fault: &AtomicU32, ready: Nanos) -> Nanos {
         let healthy = fault.load(Ordering::Acquire) == CUDA_SUCCESS;
         // A panic here would leave every waiter waiting; it ends the context instead.
         let outcome = catch_unwind(AssertUnwindSafe(|| match self {
@@ -64,11 +82,19 @@ impl Command {
             }
             Command::Free(va) => {
                 if let Ok(driver) = driver() {
+                    pool::forget(*va);
                     // The address was valid when the command was submitted; a second free in between is harmless.
-                    let _ = driver.memory.free(&driver.rm, va);
+                    let _ = driver.memory.free(&driver.rm, *va);
                 }
                 Ok(now())
             }
+            Command::Callback(callback) => {
+                let code = fault.load(Ordering::Acquire);
+                // SAFETY: the program gave the function and its argument to be called once, from any thread.
+                unsafe { (callback.function)(callback.stream as CUstream, code, callback.data.0.cast()) };
+                Ok(now())
+            }
+            Command::Graph(graph) => Ok(graph.0.iter().fold(ready, |ready, command| command.run(fault, ready))),
             _ if !healthy => Ok(ready),
             Command::Copy(transfer) => transfer.run(ready),
             Command::Fill(fill) => fill.run(ready),

@@ -6,8 +6,9 @@ use super::errors::CUDA_ERROR_CONTEXT_IS_DESTROYED;
 use super::handles::{self, Handles};
 use super::init::driver;
 use super::stream::{Kind, Stream};
-use super::{Outcome, current, device, lock, put};
+use super::{Outcome, capture, current, device, lock, present, put};
 use abi::cuda::*;
+use std::collections::BTreeMap;
 use std::ffi::{c_int, c_uint, c_void};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -24,6 +25,10 @@ pub(crate) struct Context {
     pub(crate) legacy: Arc<Stream>,
     /// All streams, the default ones included.
     streams: Mutex<Vec<Arc<Stream>>>,
+    /// What `cuCtxSetLimit` set.
+    pub(crate) limits: Mutex<BTreeMap<c_uint, usize>>,
+    /// How often `cuCtxAttach` was called and not undone.
+    attached: AtomicU32,
 }
 
 static CONTEXTS: Handles<Context> = Handles::new();
@@ -48,6 +53,8 @@ impl Context {
             fault,
             destroyed: AtomicBool::new(false),
             streams: Mutex::new(Vec::new()),
+            limits: Mutex::default(),
+            attached: AtomicU32::new(0),
         });
         lock(&context.streams).push(context.legacy.clone());
         CONTEXTS.insert(id, context.clone());
@@ -79,6 +86,7 @@ impl Context {
 
     /// Forgets a stream; it ends by itself after its last command.
     pub(crate) fn retire(&self, stream: &Arc<Stream>) {
+        capture::abandon(stream);
         lock(&self.streams).retain(|other| !Arc::ptr_eq(other, stream));
         stream.close();
     }
@@ -90,6 +98,7 @@ impl Context {
 
     /// Waits for all work of all streams.
     pub(crate) fn synchronize(&self) -> Outcome {
+        capture::forbid_waiting(&self.streams())?;
         for stream in self.streams() {
             stream.fence().wait();
         }
@@ -101,7 +110,9 @@ impl Context {
         // A fault has already ended the work, and is no reason to keep the context.
         let _ = self.synchronize();
         self.destroyed.store(true, Ordering::Release);
-        for stream in lock(&self.streams).drain(..) {
+        let streams: Vec<_> = lock(&self.streams).drain(..).collect();
+        for stream in streams {
+            capture::abandon(&stream);
             stream.close();
         }
         let _ = CONTEXTS.remove(self.id as CUcontext);
@@ -124,14 +135,52 @@ fn release_primary(all: bool) -> Outcome {
 
 fn create(context: *mut CUcontext, flags: c_uint, device: CUdevice) -> Outcome {
     device::check(device)?;
-    if context.is_null() {
-        return Err(CUDA_ERROR_INVALID_VALUE);
-    }
+    check_flags(flags)?;
+    present(context)?;
     let new = Context::create(flags)?;
     // SAFETY: not null, and a place for the answer, as cuda.h demands.
     unsafe { put(context, new.id as CUcontext) }?;
     current::push(new);
     Ok(())
+}
+
+/// Flags that a context can have (cuda.h: `CU_CTX_FLAGS_MASK`); of the scheduling ones at most one is set.
+const FLAGS: c_uint = 0xFF;
+const SCHEDULING: c_uint = 0x07;
+
+fn check_flags(flags: c_uint) -> Outcome {
+    let sound = flags & !FLAGS == 0 && (flags & SCHEDULING).count_ones() <= 1;
+    if sound { Ok(()) } else { Err(CUDA_ERROR_INVALID_VALUE) }
+}
+
+fn set_primary_flags(device: CUdevice, flags: c_uint) -> Outcome {
+    device::check(device)?;
+    check_flags(flags)?;
+    let mut primary = lock(&PRIMARY);
+    primary.flags = flags;
+    if let Some(context) = &primary.context {
+        context.flags.store(flags, Ordering::Relaxed);
+    }
+    Ok(())
+}
+
+fn destroy(context: CUcontext) -> Outcome {
+    driver()?;
+    let context = Context::find(context)?;
+    if lock(&PRIMARY).context.as_ref().is_some_and(|primary| Arc::ptr_eq(primary, &context)) {
+        return Err(CUDA_ERROR_INVALID_CONTEXT);
+    }
+    current::forget(&context);
+    context.destroy()
+}
+
+/// The creation parameters ask for execution affinity or for a graphics context, neither of which is there.
+fn check_params(params: *const c_void, count: c_int) -> Outcome {
+    match (params.is_null(), count) {
+        (true, 0) => Ok(()),
+        (false, 1..) => Err(CUDA_ERROR_NOT_SUPPORTED),
+        _ => Err(CUDA_ERROR_INVALID_VALUE),
+    }
 }
 
 export! {
@@ -149,9 +198,19 @@ export! {
         Ok(())
     }
 
+    fn cuDevicePrimaryCtxRelease(device: CUdevice) {
+        device::check(device)?;
+        release_primary(false)
+    }
+
     fn cuDevicePrimaryCtxRelease_v2(device: CUdevice) {
         device::check(device)?;
         release_primary(false)
+    }
+
+    fn cuDevicePrimaryCtxReset(device: CUdevice) {
+        device::check(device)?;
+        release_primary(true)
     }
 
     fn cuDevicePrimaryCtxReset_v2(device: CUdevice) {
@@ -169,36 +228,62 @@ export! {
         }
     }
 
+    fn cuDevicePrimaryCtxSetFlags(device: CUdevice, flags: c_uint) {
+        set_primary_flags(device, flags)
+    }
+
     fn cuDevicePrimaryCtxSetFlags_v2(device: CUdevice, flags: c_uint) {
+        set_primary_flags(device, flags)
+    }
+
+    fn cuCtxCreate(ctx: *mut CUcontext, flags: c_uint, device: CUdevice) {
+        create(ctx, flags, device)
+    }
+
+    fn cuCtxCreate_v2(ctx: *mut CUcontext, flags: c_uint, device: CUdevice) {
+        create(ctx, flags, device)
+    }
+
+    fn cuCtxCreate_v3(ctx: *mut CUcontext, params: *mut c_void, count: c_int, flags: c_uint, device: CUdevice) {
         device::check(device)?;
-        let mut primary = lock(&PRIMARY);
-        primary.flags = flags;
-        if let Some(context) = &primary.context {
-            context.flags.store(flags, Ordering::Relaxed);
+        check_params(params, count)?;
+        create(ctx, flags, device)
+    }
+
+    fn cuCtxCreate_v4(ctx: *mut CUcontext, params: *mut c_void, flags: c_uint, device: CUdevice) {
+        device::check(device)?;
+        check_params(params, c_int::from(!params.is_null()))?;
+        create(ctx, flags, device)
+    }
+
+    fn cuCtxDestroy(ctx: CUcontext) {
+        destroy(ctx)
+    }
+
+    fn cuCtxDestroy_v2(ctx: CUcontext) {
+        destroy(ctx)
+    }
+
+    fn cuCtxAttach(ctx: *mut CUcontext, flags: c_uint) {
+        let context = current::context()?;
+        if flags != 0 {
+            return Err(CUDA_ERROR_INVALID_VALUE);
         }
+        // SAFETY: as above.
+        unsafe { put(ctx, context.id as CUcontext) }?;
+        context.attached.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
-    fn cuCtxCreate_v2(context: *mut CUcontext, flags: c_uint, device: CUdevice) {
-        create(context, flags, device)
-    }
-
-    /// The creation parameters ask for execution affinity or for a graphics context, neither of which is there.
-    fn cuCtxCreate_v4(context: *mut CUcontext, params: *mut c_void, flags: c_uint, device: CUdevice) {
-        if !params.is_null() {
-            return Err(CUDA_ERROR_NOT_SUPPORTED);
-        }
-        create(context, flags, device)
-    }
-
-    fn cuCtxDestroy_v2(context: CUcontext) {
+    /// Undoes `cuCtxAttach`, or destroys a context that was only created.
+    fn cuCtxDetach(ctx: CUcontext) {
         driver()?;
-        let context = Context::find(context)?;
-        if lock(&PRIMARY).context.as_ref().is_some_and(|primary| Arc::ptr_eq(primary, &context)) {
-            return Err(CUDA_ERROR_INVALID_CONTEXT);
+        let context = Context::find(ctx)?;
+        let less = |count: u32| count.checked_sub(1);
+        match context.attached.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less) {
+            Ok(_) => Ok(()),
+            Err(_) => destroy(ctx),
         }
-        current::forget(&context);
-        context.destroy()
     }
 
     fn cuCtxGetFlags(flags: *mut c_uint) {
@@ -213,7 +298,19 @@ export! {
         unsafe { put(device, 0) }
     }
 
+    fn cuCtxGetDevice_v2(device: *mut CUdevice, ctx: CUcontext) {
+        let context = if ctx.is_null() { current::context()? } else { Context::find(ctx)? };
+        context.check()?;
+        // SAFETY: as above.
+        unsafe { put(device, 0) }
+    }
+
     fn cuCtxSynchronize() {
         current::context()?.synchronize()
+    }
+
+    fn cuCtxSynchronize_v2(ctx: CUcontext) {
+        let context = if ctx.is_null() { current::context()? } else { Context::find(ctx)? };
+        context.synchronize()
     }
 }

@@ -68,6 +68,16 @@ pub(crate) fn forget(context: &Arc<Context>) {
     });
 }
 
+fn pop(context: *mut CUcontext) -> Outcome {
+    driver()?;
+    let top = STACK.with_borrow_mut(Vec::pop).ok_or(CUDA_ERROR_INVALID_CONTEXT)?;
+    if context.is_null() {
+        return Ok(());
+    }
+    // SAFETY: not null, and a place for the answer, as cuda.h demands.
+    unsafe { put(context, top.id as CUcontext) }
+}
+
 export! {
     fn cuCtxSetCurrent(context: CUcontext) {
         driver()?;
@@ -85,19 +95,23 @@ export! {
         unsafe { put(context, top().map_or(core::ptr::null_mut(), |top| top.id as CUcontext)) }
     }
 
-    fn cuCtxPushCurrent_v2(context: CUcontext) {
+    fn cuCtxPushCurrent(ctx: CUcontext) {
         driver()?;
-        push(Context::find(context)?);
+        push(Context::find(ctx)?);
         Ok(())
     }
 
-    fn cuCtxPopCurrent_v2(context: *mut CUcontext) {
+    fn cuCtxPushCurrent_v2(ctx: CUcontext) {
         driver()?;
-        let top = STACK.with_borrow_mut(Vec::pop).ok_or(CUDA_ERROR_INVALID_CONTEXT)?;
-        if context.is_null() {
-            return Ok(());
-        }
-        // SAFETY: as above.
-        unsafe { put(context, top.id as CUcontext) }
+        push(Context::find(ctx)?);
+        Ok(())
+    }
+
+    fn cuCtxPopCurrent(ctx: *mut CUcontext) {
+        pop(ctx)
+    }
+
+    fn cuCtxPopCurrent_v2(ctx: *mut CUcontext) {
+        pop(ctx)
     }
 }

@@ -1,6 +1,8 @@
 //! Events: points in streams that can be waited for, and between which time can be taken.
 
+use super::capture::{self, CUDA_ERROR_CAPTURED_EVENT, Tip};
 use super::command::Command;
+use super::graph::Work;
 use super::handles::Handles;
 use super::stream::{DefaultStream, Stream};
 use super::{Outcome, current, lock, put};
@@ -45,26 +47,86 @@ impl Mark {
 /// An event.
 pub(crate) struct Event {
     flags: c_uint,
-    /// The last recording.
-    mark: Mutex<Option<Arc<Mark>>>,
+    last: Mutex<Last>,
+}
+
+/// The last recording of an event.
+#[derive(Clone, Default)]
+enum Last {
+    /// There was none.
+    #[default]
+    Never,
+    /// In a stream.
+    Recorded(Arc<Mark>),
+    /// In a stream that is captured.
+    Captured(Tip),
 }
 
 impl Event {
-    /// The last recording, if there was one.
+    /// The last recording that was no capture's, if there was one.
     pub(crate) fn mark(&self) -> Option<Arc<Mark>> {
-        lock(&self.mark).clone()
+        match &*lock(&self.last) {
+            Last::Recorded(mark) => Some(mark.clone()),
+            _ => None,
+        }
+    }
+
+    /// The last recording, where it is not in a capture.
+    fn outside_of_capture(&self) -> Outcome<Option<Arc<Mark>>> {
+        match &*lock(&self.last) {
+            Last::Never => Ok(None),
+            Last::Recorded(mark) => Ok(Some(mark.clone())),
+            Last::Captured(_) => Err(CUDA_ERROR_CAPTURED_EVENT),
+        }
+    }
+
+    /// Notes a recording.
+    pub(crate) fn set(&self, mark: Arc<Mark>) {
+        *lock(&self.last) = Last::Recorded(mark);
     }
 }
 
 pub(crate) static EVENTS: Handles<Event> = Handles::new();
 
-fn record(event: *mut c_void, stream: CUstream, default: DefaultStream) -> Outcome {
+/// cuda.h: `CU_EVENT_RECORD_EXTERNAL` and `CU_EVENT_WAIT_EXTERNAL`: a captured stream takes the event as a node.
+const EXTERNAL: c_uint = 1;
+
+fn record(event: *mut c_void, stream: CUstream, flags: c_uint, default: DefaultStream) -> Outcome {
     let stream = Stream::resolve(stream, default)?;
     let event = EVENTS.get(event)?;
+    if flags & !EXTERNAL != 0 {
+        return Err(CUDA_ERROR_INVALID_VALUE);
+    }
+    let captured = lock(&stream.capture).clone();
+    if let Some(tip) = captured {
+        if flags == EXTERNAL {
+            return stream.capture_work(Work::Record(event));
+        }
+        *lock(&event.last) = Last::Captured(tip);
+        return Ok(());
+    }
     let mark = Arc::new(Mark::default());
     stream.submit(Command::Record(mark.clone()))?;
-    *lock(&event.mark) = Some(mark);
+    event.set(mark);
     Ok(())
+}
+
+fn wait(stream: CUstream, event: *mut c_void, flags: c_uint, default: DefaultStream) -> Outcome {
+    let stream = Stream::resolve(stream, default)?;
+    let event = EVENTS.get(event)?;
+    if flags & !EXTERNAL != 0 {
+        return Err(CUDA_ERROR_INVALID_VALUE);
+    }
+    let captured = lock(&stream.capture).clone();
+    let last = lock(&event.last).clone();
+    match (last, captured) {
+        (Last::Captured(tip), _) => capture::join(&stream, &tip),
+        (_, Some(_)) if flags == EXTERNAL => stream.capture_work(Work::Await(event)),
+        // An event that was never recorded is no reason to wait.
+        (Last::Never, _) => Ok(()),
+        (Last::Recorded(_), Some(tip)) => Err(capture::isolation(&tip)),
+        (Last::Recorded(mark), None) => stream.submit(Command::Await(mark)).map(drop),
+    }
 }
 
 fn elapsed(milliseconds: *mut f32, start: *mut c_void, end: *mut c_void) -> Outcome {
@@ -85,9 +147,14 @@ export! {
         if event.is_null() || flags & !7 != 0 {
             return Err(CUDA_ERROR_INVALID_VALUE);
         }
-        let handle = EVENTS.add(Arc::new(Event { flags, mark: Mutex::new(None) }));
+        let handle = EVENTS.add(Arc::new(Event { flags, last: Mutex::default() }));
         // SAFETY: not null, and a place for the answer, as cuda.h demands.
         unsafe { put(event, handle) }
+    }
+
+    fn cuEventDestroy(event: *mut c_void) {
+        current::context()?;
+        EVENTS.remove(event).map(drop)
     }
 
     fn cuEventDestroy_v2(event: *mut c_void) {
@@ -96,20 +163,24 @@ export! {
     }
 
     fn cuEventRecord/cuEventRecord_ptsz[default](event: *mut c_void, stream: CUstream) {
-        record(event, stream, default)
+        record(event, stream, 0, default)
     }
 
     fn cuEventRecordWithFlags/cuEventRecordWithFlags_ptsz[default](
         event: *mut c_void,
         stream: CUstream,
-        _flags: c_uint,
+        flags: c_uint,
     ) {
-        record(event, stream, default)
+        record(event, stream, flags, default)
+    }
+
+    fn cuStreamWaitEvent/cuStreamWaitEvent_ptsz[default](stream: CUstream, event: *mut c_void, flags: c_uint) {
+        wait(stream, event, flags, default)
     }
 
     fn cuEventSynchronize(event: *mut c_void) {
         let context = current::context()?;
-        if let Some(mark) = EVENTS.get(event)?.mark() {
+        if let Some(mark) = EVENTS.get(event)?.outside_of_capture()? {
             mark.wait();
         }
         context.check()
@@ -117,7 +188,7 @@ export! {
 
     fn cuEventQuery(event: *mut c_void) {
         let context = current::context()?;
-        match EVENTS.get(event)?.mark() {
+        match EVENTS.get(event)?.outside_of_capture()? {
             Some(mark) if mark.time().is_none() => Err(CUDA_ERROR_NOT_READY),
             _ => context.check(),
         }

@@ -1,9 +1,284 @@
-//! Graphs, which the simulated driver does not have.
+//! Graphs: work with its order, to be made ready once and run often.
+//!
+//! A graph runs node after node in the stream that it is launched in, in an order that its edges allow; the simulated
+//! GPU does not run branches side by side.
 
+mod build;
+mod exec;
+mod ordinary;
+mod params;
+mod query;
+mod unmodelled;
+
+use super::command::Command;
+use super::event::Event;
+use super::handles::{self, Handles};
+use super::init::driver;
+use super::{Outcome, lock};
 use abi::cuda::*;
+use std::collections::BTreeSet;
+use std::ffi::c_uint;
+use std::sync::{Arc, Mutex};
+use units::{Bytes, DeviceVa};
 
-export! {
-    fn cuGraphLaunch/cuGraphLaunch_ptsz[_default](_graph: CUgraphExec, _stream: CUstream) {
-        Err(CUDA_ERROR_NOT_SUPPORTED)
+pub(in crate::driver) use build::*;
+pub(in crate::driver) use exec::*;
+pub(in crate::driver) use ordinary::*;
+pub(in crate::driver) use query::*;
+pub(in crate::driver) use unmodelled::*;
+
+/// cuda.h: `CU_GRAPH_NODE_TYPE_…`.
+const TYPE_KERNEL: c_uint = 0;
+const TYPE_MEMCPY: c_uint = 1;
+const TYPE_MEMSET: c_uint = 2;
+const TYPE_HOST: c_uint = 3;
+const TYPE_GRAPH: c_uint = 4;
+const TYPE_EMPTY: c_uint = 5;
+const TYPE_WAIT_EVENT: c_uint = 6;
+const TYPE_EVENT_RECORD: c_uint = 7;
+const TYPE_MEM_ALLOC: c_uint = 10;
+const TYPE_MEM_FREE: c_uint = 11;
+const TYPE_BATCH_MEM_OP: c_uint = 12;
+
+pub(crate) static GRAPHS: Handles<Graph> = Handles::new();
+static NODES: Handles<Node> = Handles::new();
+/// The memory of allocation nodes that lives.
+static MEMORY: Mutex<BTreeSet<u64>> = Mutex::new(BTreeSet::new());
+
+/// A graph.
+pub(crate) struct Graph {
+    /// Its handle.
+    pub(crate) id: usize,
+    parts: Mutex<Parts>,
+}
+
+#[derive(Default)]
+struct Parts {
+    /// In the order in which they were added.
+    nodes: Vec<Arc<Node>>,
+    /// Pairs of handles: the second node runs after the first.
+    edges: Vec<(usize, usize)>,
+}
+
+/// A node of a graph.
+pub(crate) struct Node {
+    /// Its handle.
+    pub(crate) id: usize,
+    /// The graph that it belongs to.
+    graph: usize,
+    /// The node that it is a copy of, or itself.
+    origin: usize,
+    work: Mutex<Work>,
+}
+
+/// What a node does.
+#[derive(Clone)]
+pub(crate) enum Work {
+    /// A kernel, a copy, a fill or a host function.
+    Plain(Command),
+    /// Stream memory operations.
+    Values(Vec<Command>),
+    /// Nothing.
+    Empty,
+    /// What another graph does.
+    Child(Arc<Graph>),
+    /// The recording of an event.
+    Record(Arc<Event>),
+    /// Waiting for an event.
+    Await(Arc<Event>),
+    /// Memory, there from when the node is made to when nobody has it any more.
+    Alloc(Arc<Memory>),
+    /// The end of such memory's use.
+    Free(CUdeviceptr),
+}
+
+/// The memory of an allocation node.
+pub(crate) struct Memory {
+    va: DeviceVa,
+    /// How much was asked for.
+    bytes: usize,
+}
+
+impl Memory {
+    /// Takes memory of its own mapping, whose address nobody gets after it.
+    fn take(bytes: usize, owner: usize) -> Outcome<Self> {
+        let driver = driver()?;
+        let whole = Bytes::new(bytes as u64).max(super::rm::HUGE_PAGE);
+        let va = driver.memory.alloc(&driver.rm, whole, owner)?;
+        lock(&MEMORY).insert(va.get());
+        Ok(Memory { va, bytes })
     }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        lock(&MEMORY).remove(&self.va.get());
+        if let Ok(driver) = driver() {
+            // The program may have freed it already, or the context that it belonged to is gone.
+            let _ = driver.memory.free(&driver.rm, self.va);
+        }
+    }
+}
+
+/// Whether an address is that of an allocation node.
+pub(crate) fn is_memory(va: CUdeviceptr) -> bool {
+    lock(&MEMORY).contains(&va)
+}
+
+impl Work {
+    /// What a captured command becomes.
+    pub(crate) fn of(command: Command) -> Outcome<Self> {
+        Ok(match command {
+            Command::Copy(_) | Command::Fill(_) | Command::Launch(_) | Command::Host(_) => Work::Plain(command),
+            Command::WaitValue(_) | Command::WriteValue(_) => Work::Values(vec![command]),
+            Command::Free(va) if is_memory(va.get()) => Work::Free(va.get()),
+            _ => return Err(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED),
+        })
+    }
+
+    /// Memory for a captured allocation.
+    pub(crate) fn alloc(bytes: usize, owner: usize) -> Outcome<(Self, CUdeviceptr)> {
+        let memory = Memory::take(bytes, owner)?;
+        let va = memory.va.get();
+        Ok((Work::Alloc(Arc::new(memory)), va))
+    }
+
+    fn kind(&self) -> c_uint {
+        match self {
+            Work::Plain(Command::Launch(_)) => TYPE_KERNEL,
+            Work::Plain(Command::Copy(_)) => TYPE_MEMCPY,
+            Work::Plain(Command::Fill(_)) => TYPE_MEMSET,
+            Work::Plain(_) => TYPE_HOST,
+            Work::Child(_) => TYPE_GRAPH,
+            Work::Empty => TYPE_EMPTY,
+            Work::Await(_) => TYPE_WAIT_EVENT,
+            Work::Record(_) => TYPE_EVENT_RECORD,
+            Work::Alloc(_) => TYPE_MEM_ALLOC,
+            Work::Free(_) => TYPE_MEM_FREE,
+            Work::Values(_) => TYPE_BATCH_MEM_OP,
+        }
+    }
+
+    /// The work as another graph may hold it: what it holds of a graph does not change with that graph.
+    fn frozen(&self) -> Self {
+        match self {
+            Work::Child(graph) => Work::Child(graph.copy()),
+            work => work.clone(),
+        }
+    }
+}
+
+impl Graph {
+    /// A new graph without nodes.
+    pub(crate) fn create() -> Arc<Self> {
+        let graph = Arc::new(Graph { id: handles::fresh(), parts: Mutex::default() });
+        GRAPHS.insert(graph.id, graph.clone());
+        graph
+    }
+
+    /// A new graph with the same nodes, which have handles of their own.
+    fn copy(&self) -> Arc<Self> {
+        let new = Graph::create();
+        let parts = lock(&self.parts);
+        let mut copied = lock(&new.parts);
+        let mut ids = std::collections::BTreeMap::new();
+        for node in &parts.nodes {
+            let id = handles::fresh();
+            ids.insert(node.id, id);
+            let work = Mutex::new(lock(&node.work).frozen());
+            let node = Arc::new(Node { id, graph: new.id, origin: node.id, work });
+            NODES.insert(id, node.clone());
+            copied.nodes.push(node);
+        }
+        copied.edges = parts.edges.iter().filter_map(|(a, b)| Some((*ids.get(a)?, *ids.get(b)?))).collect();
+        drop(copied);
+        drop(parts);
+        new
+    }
+
+    /// Takes the graph's handle back, and those of its nodes; who runs it keeps what it needs.
+    pub(crate) fn discard(&self) {
+        let _ = GRAPHS.remove(self.id as CUgraph);
+        let nodes = lock(&self.parts).nodes.clone();
+        for node in nodes {
+            let _ = NODES.remove(node.id as CUgraphNode);
+            if let Work::Child(child) = &*lock(&node.work) {
+                child.discard();
+            }
+        }
+    }
+
+    /// Adds a node that runs after others of the graph.
+    pub(crate) fn add(&self, work: Work, after: &[usize]) -> Outcome<Arc<Node>> {
+        let id = handles::fresh();
+        let node = Arc::new(Node { id, graph: self.id, origin: id, work: Mutex::new(work) });
+        let mut parts = lock(&self.parts);
+        parts.nodes.push(node.clone());
+        parts.edges.extend(after.iter().map(|&before| (before, id)));
+        drop(parts);
+        NODES.insert(id, node.clone());
+        Ok(node)
+    }
+
+    /// These nodes and all that run before them.
+    pub(crate) fn before(&self, nodes: &[usize]) -> BTreeSet<usize> {
+        let parts = lock(&self.parts);
+        let mut found: BTreeSet<usize> = BTreeSet::new();
+        let mut open = nodes.to_vec();
+        while let Some(node) = open.pop() {
+            if found.insert(node) {
+                open.extend(parts.edges.iter().filter(|edge| edge.1 == node).map(|edge| edge.0));
+            }
+        }
+        found
+    }
+
+    /// The nodes in an order in which they can run, each with the places of those that it runs after, or an error where
+    /// the edges form a circle.
+    fn ordered(&self) -> Outcome<Vec<(Arc<Node>, Vec<usize>)>> {
+        let parts = lock(&self.parts);
+        let mut ordered: Vec<(Arc<Node>, Vec<usize>)> = Vec::new();
+        let mut places = std::collections::BTreeMap::new();
+        let mut left: Vec<_> = parts.nodes.clone();
+        while !left.is_empty() {
+            let before = left.len();
+            let mut waiting = Vec::new();
+            for node in left {
+                let after = parts.edges.iter().filter(|edge| edge.1 == node.id);
+                match after.map(|edge| places.get(&edge.0).copied()).collect::<Option<Vec<usize>>>() {
+                    Some(after) => {
+                        places.insert(node.id, ordered.len());
+                        ordered.push((node, after));
+                    }
+                    None => waiting.push(node),
+                }
+            }
+            if waiting.len() == before {
+                return Err(CUDA_ERROR_INVALID_VALUE);
+            }
+            left = waiting;
+        }
+        Ok(ordered)
+    }
+
+    fn has(&self, node: usize) -> bool {
+        lock(&self.parts).nodes.iter().any(|other| other.id == node)
+    }
+}
+
+/// The nodes of `graph` that an array names, each once.
+pub(crate) fn dependencies(graph: &Graph, nodes: *const CUgraphNode, count: usize) -> Outcome<Vec<usize>> {
+    if count > lock(&graph.parts).nodes.len() || (count > 0 && nodes.is_null()) {
+        return Err(CUDA_ERROR_INVALID_VALUE);
+    }
+    let mut found = Vec::new();
+    for index in 0..count {
+        // SAFETY: not null, so an array of `count` nodes, as cuda.h demands.
+        let node = unsafe { nodes.add(index).read_unaligned() } as usize;
+        if !graph.has(node) || found.contains(&node) {
+            return Err(CUDA_ERROR_INVALID_VALUE);
+        }
+        found.push(node);
+    }
+    Ok(found)
 }

@@ -2,7 +2,7 @@
 //!
 //! The device sees it at the host's address.
 
-use super::{Outcome, current, lock, put};
+use super::{Outcome, capture, current, init::driver, lock, put};
 use abi::cuda::*;
 use std::collections::BTreeMap;
 use std::ffi::{c_uint, c_void};
@@ -30,11 +30,26 @@ pub(crate) fn is_pinned(address: usize, bytes: usize) -> bool {
     find(address).is_some_and(|(start, length)| bytes <= length - (address - start))
 }
 
+/// Whether the program has memory at all of a stretch.
+pub(crate) fn is_mapped(address: usize, bytes: usize) -> bool {
+    const PAGE: usize = 4096;
+    let first = address & !(PAGE - 1);
+    let Some(end) = address.checked_add(bytes.max(1)).filter(|&end| end <= 1 << 47) else { return false };
+    // One byte for each page is the answer; asked for in parts, so that no size needs much room.
+    let mut resident = [0u8; 1024];
+    (first..end).step_by(PAGE * resident.len()).all(|part| {
+        let length = (end - part).min(PAGE * resident.len());
+        // SAFETY: looks up pages without touching them, and writes a byte for each, for which there is room.
+        unsafe { libc::mincore(part as *mut c_void, length, resident.as_mut_ptr()) == 0 }
+    })
+}
+
 fn alloc(address: *mut *mut c_void, bytes: usize, flags: c_uint) -> Outcome {
     current::context()?;
-    if address.is_null() || bytes == 0 {
+    if address.is_null() || bytes == 0 || bytes > isize::MAX as usize || flags & !ALLOC_FLAGS != 0 {
         return Err(CUDA_ERROR_INVALID_VALUE);
     }
+    capture::forbid()?;
     // SAFETY: a fresh private anonymous mapping at an address of the kernel's choice harms nothing that exists.
     let found = unsafe {
         libc::mmap(
@@ -63,6 +78,28 @@ fn remove(address: *mut c_void, ours: bool, otherwise: CUresult) -> Outcome<Pinn
     }
 }
 
+/// cuda.h: all of `CU_MEMHOSTALLOC_…`, and of `CU_MEMHOSTREGISTER_…` without `_IOMEMORY`, of which there is none here.
+const ALLOC_FLAGS: c_uint = 7;
+const REGISTER_FLAGS: c_uint = 0b1011;
+
+fn register(address: *mut c_void, bytes: usize, flags: c_uint) -> Outcome {
+    current::context()?;
+    let start = address as usize;
+    let end = start.checked_add(bytes).filter(|_| bytes <= isize::MAX as usize).ok_or(CUDA_ERROR_INVALID_VALUE)?;
+    if address.is_null() || bytes == 0 || flags & !REGISTER_FLAGS != 0 {
+        return Err(CUDA_ERROR_INVALID_VALUE);
+    }
+    if driver()?.memory.was_given_out(units::DeviceVa::new(start as u64)) || !is_mapped(start, bytes) {
+        return Err(CUDA_ERROR_INVALID_VALUE);
+    }
+    let mut pinned = lock(&PINNED);
+    if pinned.range(..end).next_back().is_some_and(|(&other, found)| other + found.bytes > start) {
+        return Err(CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED);
+    }
+    pinned.insert(start, Pinned { bytes, ours: false, flags });
+    Ok(())
+}
+
 export! {
     fn cuMemHostAlloc(address: *mut *mut c_void, bytes: usize, flags: c_uint) {
         alloc(address, bytes, flags)
@@ -87,19 +124,12 @@ export! {
         Ok(())
     }
 
-    fn cuMemHostRegister_v2(address: *mut c_void, bytes: usize, flags: c_uint) {
-        current::context()?;
-        let start = address as usize;
-        let end = start.checked_add(bytes).ok_or(CUDA_ERROR_INVALID_VALUE)?;
-        if address.is_null() || bytes == 0 {
-            return Err(CUDA_ERROR_INVALID_VALUE);
-        }
-        let mut pinned = lock(&PINNED);
-        if pinned.range(..end).next_back().is_some_and(|(&other, found)| other + found.bytes > start) {
-            return Err(CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED);
-        }
-        pinned.insert(start, Pinned { bytes, ours: false, flags });
-        Ok(())
+    fn cuMemHostRegister(p: *mut c_void, bytes: usize, flags: c_uint) {
+        register(p, bytes, flags)
+    }
+
+    fn cuMemHostRegister_v2(p: *mut c_void, bytes: usize, flags: c_uint) {
+        register(p, bytes, flags)
     }
 
     fn cuMemHostUnregister(address: *mut c_void) {

@@ -8,7 +8,7 @@ use std::ffi::{c_int, c_uint};
 use std::sync::OnceLock;
 
 /// The version of the driver API: CUDA 13.0.
-const API_VERSION: c_int = 13000;
+pub(crate) const API_VERSION: c_int = 13000;
 
 /// What the process has once `cuInit` succeeded.
 pub(crate) struct Driver {

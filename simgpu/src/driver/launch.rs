@@ -1,11 +1,11 @@
 //! Launching kernels.
 
-use super::Outcome;
 use super::command::Command;
 use super::init::driver;
 use super::kernels::{Builtin, Call};
 use super::module::FUNCTIONS;
 use super::stream::{DefaultStream, Stream};
+use super::{Outcome, current, present};
 use crate::kernel::Fault;
 use crate::timing::kernels::Limits;
 use abi::cuda::*;
@@ -18,6 +18,7 @@ const PARAM_BUFFER: usize = 1;
 const PARAM_SIZE: usize = 2;
 
 /// A kernel in a stream, its parameters copied.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Launch(Call);
 
 impl Launch {
@@ -54,8 +55,11 @@ unsafe fn arguments(
     let mut values = [0; Call::ARGUMENTS];
     if !params.is_null() {
         for (index, (value, &size)) in values.iter_mut().zip(builtin.sizes()).enumerate() {
-            // SAFETY: the array has a pointer for each parameter, and each points to a value of its size.
-            *value = unsafe { number(params.add(index).read().cast(), size) };
+            // SAFETY: the array has a pointer for each parameter.
+            let at: *const u8 = unsafe { params.add(index).read() }.cast();
+            present(at)?;
+            // SAFETY: not null, so a pointer to a value of the parameter's size.
+            *value = unsafe { number(at, size) };
         }
         return Ok(values);
     }
@@ -109,24 +113,58 @@ unsafe fn number(at: *const u8, size: usize) -> u64 {
     unsafe { if size == 4 { u64::from(at.cast::<u32>().read_unaligned()) } else { at.cast::<u64>().read_unaligned() } }
 }
 
-/// What one launch asks for, but for its parameters.
-struct Shape {
-    grid: [c_uint; 3],
-    block: [c_uint; 3],
-    stream: CUstream,
-    default: DefaultStream,
+/// The grid of a launch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Grid {
+    pub(crate) grid: [c_uint; 3],
+    pub(crate) block: [c_uint; 3],
+    /// Dynamic shared memory a block.
+    pub(crate) shared: c_uint,
+}
+
+/// The most shared memory that a block can have.
+const MOST_SHARED: c_uint = 227 << 10;
+
+/// A launch with its parameters copied.
+///
+/// # Safety
+/// As for [`arguments`].
+pub(crate) unsafe fn prepare(
+    function: CUfunction,
+    grid: Grid,
+    params: *mut *mut c_void,
+    extra: *mut *mut c_void,
+) -> Outcome<Launch> {
+    let blocks = blocks(grid.grid, grid.block)?;
+    let found = FUNCTIONS.get(function)?;
+    if grid.shared > MOST_SHARED || (!params.is_null() && !extra.is_null()) {
+        return Err(CUDA_ERROR_INVALID_VALUE);
+    }
+    let builtin = found.builtin.ok_or(CUDA_ERROR_NOT_SUPPORTED)?;
+    // SAFETY: the function's contract.
+    let arguments = unsafe { arguments(builtin, params, extra) }?;
+    Ok(Launch(Call { builtin, arguments, blocks }))
 }
 
 /// # Safety
 /// As for [`arguments`].
-unsafe fn launch(function: CUfunction, shape: Shape, params: *mut *mut c_void, extra: *mut *mut c_void) -> Outcome {
-    let stream = Stream::resolve(shape.stream, shape.default)?;
-    let blocks = blocks(shape.grid, shape.block)?;
-    let builtin = FUNCTIONS.get(function)?.builtin.ok_or(CUDA_ERROR_NOT_SUPPORTED)?;
+unsafe fn launch(
+    function: CUfunction,
+    grid: Grid,
+    (stream, default): (CUstream, DefaultStream),
+    params: *mut *mut c_void,
+    extra: *mut *mut c_void,
+) -> Outcome {
+    let stream = Stream::resolve(stream, default)?;
     // SAFETY: the function's contract.
-    let arguments = unsafe { arguments(builtin, params, extra) }?;
-    stream.submit(Command::Launch(Launch(Call { builtin, arguments, blocks })))?;
-    Ok(())
+    let launch = unsafe { prepare(function, grid, params, extra) }?;
+    stream.submit(Command::Launch(launch)).map(drop)
+}
+
+/// How many blocks of a kernel can run at once, as the simulated GPU sees it.
+fn resident(block: [c_uint; 3]) -> Outcome<u64> {
+    let threads = block.iter().map(|&one| u64::from(one)).product::<u64>().max(1);
+    Ok(u64::from(driver()?.machine.spec().sms) * (2048 / threads).min(32))
 }
 
 export! {
@@ -138,14 +176,14 @@ export! {
         bx: c_uint,
         by: c_uint,
         bz: c_uint,
-        _shared: c_uint,
+        shared: c_uint,
         stream: CUstream,
         params: *mut *mut c_void,
         extra: *mut *mut c_void,
     ) {
-        let shape = Shape { grid: [gx, gy, gz], block: [bx, by, bz], stream, default };
+        let grid = Grid { grid: [gx, gy, gz], block: [bx, by, bz], shared };
         // SAFETY: the caller's parameters are as cuda.h demands.
-        unsafe { launch(f, shape, params, extra) }
+        unsafe { launch(f, grid, (stream, default), params, extra) }
     }
 
     fn cuLaunchKernelEx/cuLaunchKernelEx_ptsz[default](
@@ -154,18 +192,76 @@ export! {
         params: *mut *mut c_void,
         extra: *mut *mut c_void,
     ) {
-        if config.is_null() {
-            return Err(CUDA_ERROR_INVALID_VALUE);
-        }
+        present(config)?;
         // SAFETY: not null, so the caller's configuration.
         let config = unsafe { config.read() };
-        let shape = Shape {
+        if config.numAttrs > 0 {
+            present(config.attrs)?;
+        }
+        let grid = Grid {
             grid: [config.gridDimX, config.gridDimY, config.gridDimZ],
             block: [config.blockDimX, config.blockDimY, config.blockDimZ],
-            stream: config.hStream,
-            default,
+            shared: config.sharedMemBytes,
         };
         // SAFETY: as above.
-        unsafe { launch(f, shape, params, extra) }
+        unsafe { launch(f, grid, (config.hStream, default), params, extra) }
+    }
+
+    fn cuLaunchCooperativeKernel/cuLaunchCooperativeKernel_ptsz[default](
+        f: CUfunction,
+        gx: c_uint,
+        gy: c_uint,
+        gz: c_uint,
+        bx: c_uint,
+        by: c_uint,
+        bz: c_uint,
+        shared: c_uint,
+        stream: CUstream,
+        params: *mut *mut c_void,
+    ) {
+        let grid = Grid { grid: [gx, gy, gz], block: [bx, by, bz], shared };
+        current::context()?;
+        if blocks(grid.grid, grid.block)? > resident(grid.block)? {
+            return Err(CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE);
+        }
+        // SAFETY: as above.
+        unsafe { launch(f, grid, (stream, default), params, core::ptr::null_mut()) }
+    }
+
+    /// On one device this is a list of launches, each in a stream of its own choice.
+    fn cuLaunchCooperativeKernelMultiDevice(launches: *mut c_void, count: c_uint, flags: c_uint) {
+        current::context()?;
+        present(launches)?;
+        // The list has a launch for each device at most.
+        if count != 1 || flags > 3 {
+            return Err(CUDA_ERROR_INVALID_VALUE);
+        }
+        // SAFETY: not null, so one launch, as cuda.h demands.
+        let it = unsafe { launches.cast::<MultiLaunch>().read_unaligned() };
+        let grid = Grid { grid: it.grid, block: it.block, shared: it.shared };
+        if blocks(grid.grid, grid.block)? > resident(grid.block)? {
+            return Err(CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE);
+        }
+        // The null stream is none of those that this function launches in.
+        present(it.stream)?;
+        // SAFETY: as above.
+        unsafe { launch(it.function, grid, (it.stream, DefaultStream::Legacy), it.params, core::ptr::null_mut()) }
     }
 }
+
+/// cuda.h: `CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE`.
+const CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE: CUresult = 720;
+
+/// cuda.h: `CUDA_LAUNCH_PARAMS`.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct MultiLaunch {
+    function: CUfunction,
+    grid: [c_uint; 3],
+    block: [c_uint; 3],
+    shared: c_uint,
+    stream: CUstream,
+    params: *mut *mut c_void,
+}
+
+const _: () = assert!(size_of::<MultiLaunch>() == 56);

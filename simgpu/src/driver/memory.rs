@@ -6,8 +6,10 @@ mod exports;
 mod slab;
 
 use super::Outcome;
+use super::init::driver;
 use super::lock;
 use super::rm::{HUGE_PAGE, Rm};
+use crate::kernel::for_each_page_run;
 use abi::cuda::*;
 use slab::Slab;
 use std::collections::BTreeMap;
@@ -91,6 +93,10 @@ impl Memory {
             return self.alloc_small(rm, bytes, owner);
         }
         let mapped = bytes.checked_round_up(HUGE_PAGE).ok_or(CUDA_ERROR_OUT_OF_MEMORY)?;
+        // What can never be had costs no addresses.
+        if mapped > driver()?.machine.spec().vram {
+            return Err(CUDA_ERROR_OUT_OF_MEMORY);
+        }
         let va = self.take_addresses(mapped, HUGE_PAGE)?;
         // No lock is held across requests to the kernel: whoever interposes them may take long.
         let backing = Backing::Object(Object::create(rm, va, mapped)?);
@@ -169,8 +175,22 @@ impl Memory {
         (va.get() - found.va.get() < found.bytes.get()).then_some(found)
     }
 
-    /// Fails unless the stretch lies in one allocation or reservation.
+    /// Whether an address was ever the device's.
+    pub(crate) fn was_given_out(&self, va: DeviceVa) -> bool {
+        (FIRST_VA..FIRST_VA + lock(&self.books).addresses_used).contains(&va.get())
+    }
+
+    /// Fails unless the stretch lies in one allocation, or in a reservation with memory behind all of it.
     pub(crate) fn check(&self, va: DeviceVa, bytes: Bytes) -> Outcome {
+        self.check_addresses(va, bytes)?;
+        if self.find(va).is_some_and(|it| !it.is_backed()) {
+            for_each_page_run(va, bytes, &mut |_, _, _| ()).map_err(|_| CUDA_ERROR_INVALID_VALUE)?;
+        }
+        Ok(())
+    }
+
+    /// Fails unless the stretch lies in one allocation or reservation.
+    pub(crate) fn check_addresses(&self, va: DeviceVa, bytes: Bytes) -> Outcome {
         let room = |it: Allocation| it.bytes.get() - (va.get() - it.va.get());
         match self.find(va) {
             Some(it) if bytes.get() <= room(it) => Ok(()),

@@ -1,13 +1,15 @@
 //! Streams: queues of commands, each served in order by a thread of its own.
 
+use super::capture::{self, Tip};
 use super::command::Command;
 use super::context::Context;
+use super::graph::Work;
 use super::{Outcome, current, lock, streams::STREAMS};
 use crate::timing::clock::{self, now};
 use abi::cuda::*;
-use std::collections::VecDeque;
-use std::ffi::c_int;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::collections::{BTreeMap, VecDeque};
+use std::ffi::{c_int, c_uint};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use units::Nanos;
 
@@ -43,6 +45,14 @@ pub(crate) struct Stream {
     fault: Arc<AtomicU32>,
     queue: Mutex<Queue>,
     changed: Condvar,
+    /// A number that no other stream has.
+    pub(crate) id: u64,
+    /// Where the stream stands in a capture, while it is captured.
+    pub(crate) capture: Mutex<Option<Tip>>,
+    /// The nodes that `cuStreamGetCaptureInfo` last told of.
+    pub(crate) shown: Mutex<Vec<usize>>,
+    /// The attributes that the program set.
+    pub(crate) attributes: Mutex<BTreeMap<c_uint, [u64; 8]>>,
 }
 
 #[derive(Default)]
@@ -88,7 +98,19 @@ impl Fence {
 
 impl Stream {
     pub(crate) fn create(kind: Kind, priority: c_int, context: Weak<Context>, fault: Arc<AtomicU32>) -> Arc<Self> {
-        Arc::new(Stream { kind, priority, context, fault, queue: Mutex::default(), changed: Condvar::new() })
+        static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+        Arc::new(Stream {
+            kind,
+            priority,
+            context,
+            fault,
+            queue: Mutex::default(),
+            changed: Condvar::new(),
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            capture: Mutex::new(None),
+            shown: Mutex::default(),
+            attributes: Mutex::default(),
+        })
     }
 
     /// The stream that a handle means, in the current context.
@@ -129,8 +151,42 @@ impl Stream {
         blocking.map(Stream::fence).filter(|fence| !fence.is_reached()).collect()
     }
 
-    /// Adds a command to the end of the queue.
+    /// Whether the stream is captured.
+    pub(crate) fn is_capturing(&self) -> bool {
+        lock(&self.capture).is_some()
+    }
+
+    /// Whether it is the legacy default stream.
+    pub(crate) fn is_legacy(&self) -> bool {
+        self.kind == Kind::Legacy
+    }
+
+    /// Appends a node to the graph that the stream is captured into.
+    pub(crate) fn capture_work(&self, work: Work) -> Outcome {
+        lock(&self.capture).as_mut().ok_or(CUDA_ERROR_UNKNOWN)?.push(work)
+    }
+
+    /// Fails for the legacy default stream while a stream that it would wait for is captured.
+    pub(crate) fn check_implicit(&self) -> Outcome {
+        match self.context.upgrade() {
+            Some(context) if self.is_legacy() => capture::forbid_legacy(&context.streams()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Fails while the stream is captured, for calls that wait for it or ask how far it is.
+    pub(crate) fn check_waiting(&self) -> Outcome {
+        self.check_implicit()?;
+        lock(&self.capture).as_ref().map_or(Ok(()), |tip| Err(tip.refuse()))
+    }
+
+    /// Adds a command to the end of the queue, or to the graph that the stream is captured into.
     pub(crate) fn submit(self: &Arc<Self>, command: Command) -> Outcome<Fence> {
+        if let Some(tip) = &mut *lock(&self.capture) {
+            tip.take(command)?;
+            return Ok(Fence { stream: self.clone(), commands: 0 });
+        }
+        self.check_implicit()?;
         let queued = Queued { command, after: self.foreign_fences(), at: now() };
         let mut queue = lock(&self.queue);
         if !queue.worker {
@@ -150,6 +206,7 @@ impl Stream {
     /// Does a command and waits for it. An idle stream serves it on the calling thread, which saves a hand-over that
     /// would take longer than a short copy.
     pub(crate) fn submit_and_wait(self: &Arc<Self>, command: Command) -> Outcome {
+        self.check_waiting()?;
         let after = self.foreign_fences();
         let mut queue = lock(&self.queue);
         if queue.busy || !queue.waiting.is_empty() || !after.is_empty() {
@@ -166,6 +223,7 @@ impl Stream {
 
     /// Waits for all work, and for what the stream implies.
     pub(crate) fn synchronize(self: &Arc<Self>) -> Outcome {
+        self.check_waiting()?;
         if self.kind == Kind::Legacy {
             self.foreign_fences().iter().for_each(Fence::wait);
         }

@@ -26,7 +26,7 @@ const BARRIER: u64 = 6;
 const WAIT_FLUSH: c_uint = 1 << 30;
 
 /// cuda.h: `CUstreamBatchMemOpParams`, as plain words: the operation, the address, the value, the flags.
-type Operation = [u64; 6];
+pub(crate) type Operation = [u64; 6];
 
 /// A word in pinned host memory or in device memory.
 #[derive(Clone, Copy, Debug)]
@@ -129,6 +129,7 @@ impl Condition {
 }
 
 /// A wait for a word.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Wait {
     word: Word,
     value: u64,
@@ -151,6 +152,7 @@ impl Wait {
 }
 
 /// A write of a word.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Write {
     word: Word,
     value: u64,
@@ -182,8 +184,8 @@ fn submit(stream: CUstream, default: DefaultStream, command: impl FnOnce() -> Ou
     Ok(())
 }
 
-fn batch(stream: CUstream, default: DefaultStream, count: c_uint, operations: *const Operation) -> Outcome {
-    let stream = Stream::resolve(stream, default)?;
+/// The commands that a list of operations asks for.
+pub(crate) fn commands(count: c_uint, operations: *const Operation) -> Outcome<Vec<Command>> {
     if operations.is_null() || count > 256 {
         return Err(CUDA_ERROR_INVALID_VALUE);
     }
@@ -202,7 +204,12 @@ fn batch(stream: CUstream, default: DefaultStream, count: c_uint, operations: *c
             _ => return Err(CUDA_ERROR_INVALID_VALUE),
         }
     }
-    for command in commands {
+    Ok(commands)
+}
+
+fn batch(stream: CUstream, default: DefaultStream, count: c_uint, operations: *const Operation) -> Outcome {
+    let stream = Stream::resolve(stream, default)?;
+    for command in commands(count, operations)? {
         stream.submit(command)?;
     }
     Ok(())

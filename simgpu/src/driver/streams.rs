@@ -1,10 +1,9 @@
 //! The stream functions.
 
-use super::command::{Command, HostFunction, HostPointer};
-use super::event::EVENTS;
+use super::command::{Callback, Command, HostFunction, HostPointer};
 use super::handles::Handles;
 use super::stream::{Kind, Stream};
-use super::{Outcome, current, put};
+use super::{Outcome, current, lock, present, put};
 use abi::cuda::*;
 use std::ffi::{c_int, c_uint, c_void};
 
@@ -26,6 +25,21 @@ fn create(stream: *mut CUstream, flags: c_uint, priority: c_int) -> Outcome {
     unsafe { put(stream, handle) }
 }
 
+fn destroy(stream: CUstream) -> Outcome {
+    current::context()?;
+    let stream = STREAMS.remove(stream)?;
+    match stream.context() {
+        Some(context) => context.retire(&stream),
+        None => stream.close(),
+    }
+    Ok(())
+}
+
+/// cuda.h: the attributes that a stream has: access policy window, synchronization policy, priority, the map of memory
+/// domains and the domain. None changes what the simulated GPU does.
+const ATTRIBUTES: [c_uint; 5] = [1, 3, 8, 9, 10];
+const PRIORITY: c_uint = 8;
+
 export! {
     fn cuStreamCreate(stream: *mut CUstream, flags: c_uint) {
         create(stream, flags, PRIORITIES.0)
@@ -46,14 +60,12 @@ export! {
         Ok(())
     }
 
+    fn cuStreamDestroy(stream: CUstream) {
+        destroy(stream)
+    }
+
     fn cuStreamDestroy_v2(stream: CUstream) {
-        current::context()?;
-        let stream = STREAMS.remove(stream)?;
-        match stream.context() {
-            Some(context) => context.retire(&stream),
-            None => stream.close(),
-        }
-        Ok(())
+        destroy(stream)
     }
 
     fn cuStreamSynchronize/cuStreamSynchronize_ptsz[default](stream: CUstream) {
@@ -62,6 +74,7 @@ export! {
 
     fn cuStreamQuery/cuStreamQuery_ptsz[default](stream: CUstream) {
         let stream = Stream::resolve(stream, default)?;
+        stream.check_waiting()?;
         let implied = stream.kind != Kind::Legacy || stream.foreign_fences().is_empty();
         if implied && stream.fence().is_reached() { stream.check() } else { Err(CUDA_ERROR_NOT_READY) }
     }
@@ -85,29 +98,94 @@ export! {
         unsafe { put(context, id as CUcontext) }
     }
 
-    fn cuStreamIsCapturing/cuStreamIsCapturing_ptsz[default](stream: CUstream, status: *mut c_uint) {
-        Stream::resolve(stream, default)?;
-        // SAFETY: as above.
-        unsafe { put(status, CU_STREAM_CAPTURE_STATUS_NONE) }
-    }
-
-    fn cuStreamWaitEvent/cuStreamWaitEvent_ptsz[default](stream: CUstream, event: *mut c_void, _flags: c_uint) {
-        let stream = Stream::resolve(stream, default)?;
-        // An event that was never recorded is no reason to wait.
-        if let Some(mark) = EVENTS.get(event)?.mark() {
-            stream.submit(Command::Await(mark))?;
-        }
-        Ok(())
-    }
-
     fn cuLaunchHostFunc/cuLaunchHostFunc_ptsz[default](
         stream: CUstream,
-        function: Option<unsafe extern "C" fn(*mut c_void)>,
+        function: CUhostFn,
         data: *mut c_void,
     ) {
         let stream = Stream::resolve(stream, default)?;
         let function = function.ok_or(CUDA_ERROR_INVALID_VALUE)?;
         stream.submit(Command::Host(HostFunction { function, data: HostPointer(data.cast()) }))?;
+        Ok(())
+    }
+
+    /// Runs also where the stream's work failed, and is told so. A captured stream takes no such function.
+    fn cuStreamAddCallback/cuStreamAddCallback_ptsz[default](
+        stream: CUstream,
+        callback: CUstreamCallback,
+        data: *mut c_void,
+        flags: c_uint,
+    ) {
+        let target = Stream::resolve(stream, default)?;
+        let function = callback.ok_or(CUDA_ERROR_INVALID_VALUE)?;
+        if flags != 0 {
+            return Err(CUDA_ERROR_INVALID_VALUE);
+        }
+        let callback = Callback { function, stream: stream as usize, data: HostPointer(data.cast()) };
+        target.submit(Command::Callback(callback)).map(drop)
+    }
+
+    fn cuStreamGetId/cuStreamGetId_ptsz[default](stream: CUstream, id: *mut u64) {
+        let stream = Stream::resolve(stream, default)?;
+        // SAFETY: as above.
+        unsafe { put(id, stream.id) }
+    }
+
+    fn cuStreamGetDevice/cuStreamGetDevice_ptsz[default](stream: CUstream, device: *mut CUdevice) {
+        Stream::resolve(stream, default)?;
+        // SAFETY: as above.
+        unsafe { put(device, 0) }
+    }
+
+    fn cuStreamGetCtx_v2/cuStreamGetCtx_v2_ptsz[default](
+        stream: CUstream,
+        context: *mut CUcontext,
+        green: *mut CUgreenCtx,
+    ) {
+        let stream = Stream::resolve(stream, default)?;
+        let id = stream.context().ok_or(CUDA_ERROR_INVALID_CONTEXT)?.id;
+        present(green)?;
+        // SAFETY: as above, for both.
+        unsafe {
+            put(context, id as CUcontext)?;
+            put(green, core::ptr::null_mut())
+        }
+    }
+
+    fn cuStreamSetAttribute/cuStreamSetAttribute_ptsz[default](
+        stream: CUstream,
+        attr: c_uint,
+        value: *const c_void,
+    ) {
+        let stream = Stream::resolve(stream, default)?;
+        present(value)?;
+        if !ATTRIBUTES.contains(&attr) || attr == PRIORITY {
+            return Err(CUDA_ERROR_INVALID_VALUE);
+        }
+        // SAFETY: not null, so a `CUstreamAttrValue`, which has 64 bytes.
+        lock(&stream.attributes).insert(attr, unsafe { value.cast::<[u64; 8]>().read_unaligned() });
+        Ok(())
+    }
+
+    fn cuStreamGetAttribute/cuStreamGetAttribute_ptsz[default](stream: CUstream, attr: c_uint, value: *mut c_void) {
+        let stream = Stream::resolve(stream, default)?;
+        present(value)?;
+        if !ATTRIBUTES.contains(&attr) {
+            return Err(CUDA_ERROR_INVALID_VALUE);
+        }
+        let mut found = lock(&stream.attributes).get(&attr).copied().unwrap_or_default();
+        if attr == PRIORITY {
+            found[0] = u64::from(stream.priority as u32);
+        }
+        // SAFETY: not null, so a place for a `CUstreamAttrValue`, which has 64 bytes.
+        unsafe { value.cast::<[u64; 8]>().write_unaligned(found) };
+        Ok(())
+    }
+
+    fn cuStreamCopyAttributes/cuStreamCopyAttributes_ptsz[default](dst: CUstream, src: CUstream) {
+        let (dst, src) = (Stream::resolve(dst, default)?, Stream::resolve(src, default)?);
+        let attributes = lock(&src.attributes).clone();
+        *lock(&dst.attributes) = attributes;
         Ok(())
     }
 }

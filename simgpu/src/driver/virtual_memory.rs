@@ -3,48 +3,28 @@
 use super::handles::Handles;
 use super::init::driver;
 use super::rm::HUGE_PAGE;
-use super::{Outcome, current, lock, put};
+use super::{Outcome, current, lock, present, put};
 use abi::cuda::*;
 use std::collections::BTreeMap;
-use std::ffi::{c_int, c_uint, c_void};
+use std::ffi::{c_uint, c_void};
 use std::sync::{Arc, Mutex};
 use units::{Bytes, DeviceVa};
 
 /// cuda.h: `CU_MEM_ALLOCATION_TYPE_PINNED`, `CU_MEM_LOCATION_TYPE_DEVICE`.
-const TYPE_PINNED: c_int = 1;
-const LOCATION_DEVICE: c_int = 1;
+const TYPE_PINNED: c_uint = 1;
 /// cuda.h: `CU_MEM_ACCESS_FLAGS_PROT_NONE` and `_READ`; anything above writes as well.
-const ACCESS_NONE: c_int = 0;
-const ACCESS_READ_WRITE: c_int = 3;
-
-/// cuda.h: `CUmemLocation`.
-#[derive(Clone, Copy, Debug)]
-#[repr(C)]
-pub(crate) struct Location {
-    kind: c_int,
-    id: c_int,
-}
-
-/// cuda.h: `CUmemAllocationProp`; what follows the location is not looked at.
-#[derive(Clone, Copy, Debug)]
-#[repr(C)]
-pub(crate) struct Properties {
-    kind: c_int,
-    handle_types: c_int,
-    location: Location,
-    win32: *mut c_void,
-    flags: [u8; 8],
-}
+const ACCESS_NONE: c_uint = 0;
+const ACCESS_READ_WRITE: c_uint = 3;
 
 /// cuda.h: `CUmemAccessDesc`.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub(crate) struct Access {
-    location: Location,
-    flags: c_int,
+    location: CUmemLocation,
+    flags: c_uint,
 }
 
-const _: () = assert!(size_of::<Properties>() == 32 && size_of::<Access>() == 12);
+const _: () = assert!(size_of::<Access>() == 12);
 
 /// Memory without an address. It goes when its handle is released and it is mapped nowhere.
 struct Object {
@@ -72,16 +52,19 @@ struct Mapping {
     accessible: bool,
 }
 
-fn check(properties: *const Properties) -> Outcome {
+fn check(properties: *const CUmemAllocationProp) -> Outcome {
     if properties.is_null() {
         return Err(CUDA_ERROR_INVALID_VALUE);
     }
     // SAFETY: not null, so the caller's properties, as cuda.h demands.
     let properties = unsafe { properties.read() };
-    if properties.kind != TYPE_PINNED || properties.location.kind != LOCATION_DEVICE || properties.location.id != 0 {
+    if properties.r#type != TYPE_PINNED
+        || properties.location.r#type != CU_MEM_LOCATION_TYPE_DEVICE
+        || properties.location.id != 0
+    {
         return Err(CUDA_ERROR_INVALID_VALUE);
     }
-    if properties.handle_types != 0 { Err(CUDA_ERROR_NOT_SUPPORTED) } else { Ok(()) }
+    if properties.requestedHandleTypes != 0 { Err(CUDA_ERROR_NOT_SUPPORTED) } else { Ok(()) }
 }
 
 /// A non-zero size in whole pages.
@@ -104,9 +87,13 @@ fn mappings_in(all: &BTreeMap<u64, Mapping>, va: u64, bytes: Bytes) -> Outcome<V
 }
 
 export! {
-    fn cuMemGetAllocationGranularity(bytes: *mut usize, properties: *const Properties, _option: c_int) {
+    fn cuMemGetAllocationGranularity(bytes: *mut usize, properties: *const CUmemAllocationProp, option: c_uint) {
         driver()?;
         check(properties)?;
+        // The least granularity is the one that is best (cuda.h: `CU_MEM_ALLOC_GRANULARITY_…`).
+        if option > 1 {
+            return Err(CUDA_ERROR_INVALID_VALUE);
+        }
         // SAFETY: the caller passes null or a place for the answer, as cuda.h demands; so below.
         unsafe { put(bytes, HUGE_PAGE.as_usize()) }
     }
@@ -140,7 +127,7 @@ export! {
         driver()?.memory.unreserve(DeviceVa::new(address), bytes)
     }
 
-    fn cuMemCreate(handle: *mut u64, bytes: usize, properties: *const Properties, flags: u64) {
+    fn cuMemCreate(handle: *mut u64, bytes: usize, properties: *const CUmemAllocationProp, flags: u64) {
         current::context()?;
         check(properties)?;
         let bytes = pages(bytes)?;
@@ -167,22 +154,22 @@ export! {
         if flags != 0 || !fits || !reserved || !va.is_aligned(HUGE_PAGE) {
             return Err(CUDA_ERROR_INVALID_VALUE);
         }
-        driver.memory.check(va, bytes)?;
+        driver.memory.check_addresses(va, bytes)?;
         // The kernel refuses what overlaps an earlier mapping.
         driver.rm.create_range(va, bytes).map_err(|_| CUDA_ERROR_INVALID_VALUE)?;
         lock(&MAPPINGS).insert(address, Mapping { bytes, offset, object, accessible: false });
         Ok(())
     }
 
-    fn cuMemSetAccess(address: CUdeviceptr, bytes: usize, access: *const Access, count: usize) {
+    fn cuMemSetAccess(address: CUdeviceptr, bytes: usize, desc: *const c_void, count: usize) {
         current::context()?;
         let rm = &driver()?.rm;
-        if access.is_null() || count != 1 {
+        if desc.is_null() || count != 1 {
             return Err(CUDA_ERROR_INVALID_VALUE);
         }
         // SAFETY: not null, so the caller's one description, as cuda.h demands.
-        let access = unsafe { access.read() };
-        if access.location.kind != LOCATION_DEVICE || access.location.id != 0 {
+        let access = unsafe { desc.cast::<Access>().read_unaligned() };
+        if access.location.r#type != CU_MEM_LOCATION_TYPE_DEVICE || access.location.id != 0 {
             return Err(CUDA_ERROR_INVALID_DEVICE);
         }
         if !(ACCESS_NONE..=ACCESS_READ_WRITE).contains(&access.flags) {
@@ -222,15 +209,47 @@ export! {
         Ok(())
     }
 
-    fn cuMemGetAccess(flags: *mut u64, location: *const Location, address: CUdeviceptr) {
+    fn cuMemGetAccess(flags: *mut u64, location: *const CUmemLocation, address: CUdeviceptr) {
         current::context()?;
         if location.is_null() {
             return Err(CUDA_ERROR_INVALID_VALUE);
         }
         let all = lock(&MAPPINGS);
-        let (_, mapping) = all.range(..=address).next_back().ok_or(CUDA_ERROR_INVALID_VALUE)?;
-        let access: c_uint = if mapping.accessible { ACCESS_READ_WRITE as c_uint } else { 0 };
+        let mapping = all.range(..=address).next_back().filter(|(start, it)| address - *start < it.bytes.get());
+        let (_, mapping) = mapping.ok_or(CUDA_ERROR_INVALID_VALUE)?;
+        let access: c_uint = if mapping.accessible { ACCESS_READ_WRITE } else { 0 };
         // SAFETY: as above.
         unsafe { put(flags, u64::from(access)) }
+    }
+
+    fn cuMemGetAllocationPropertiesFromHandle(prop: *mut CUmemAllocationProp, handle: CUmemGenericAllocationHandle) {
+        driver()?;
+        OBJECTS.get(handle as *mut c_void).map_err(|_| CUDA_ERROR_INVALID_VALUE)?;
+        let found = CUmemAllocationProp {
+            r#type: TYPE_PINNED,
+            requestedHandleTypes: 0,
+            location: CUmemLocation { r#type: CU_MEM_LOCATION_TYPE_DEVICE, id: 0 },
+            win32HandleMetaData: core::ptr::null_mut(),
+            allocFlags: CUmemAllocationPropFlags {
+                compressionType: 0,
+                gpuDirectRDMACapable: 0,
+                usage: 0,
+                reserved: [0; 4],
+            },
+        };
+        // SAFETY: as above.
+        unsafe { put(prop, found) }
+    }
+
+    /// The object behind an address gets a handle more, to be released like the first.
+    fn cuMemRetainAllocationHandle(handle: *mut CUmemGenericAllocationHandle, addr: *mut c_void) {
+        driver()?;
+        present(handle)?;
+        let address = addr as u64;
+        let all = lock(&MAPPINGS);
+        let mapping = all.range(..=address).next_back().filter(|(start, it)| address - *start < it.bytes.get());
+        let (_, mapping) = mapping.ok_or(CUDA_ERROR_INVALID_VALUE)?;
+        // SAFETY: as above.
+        unsafe { put(handle, OBJECTS.add(mapping.object.clone()) as u64) }
     }
 }

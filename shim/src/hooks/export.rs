@@ -1,0 +1,26 @@
+//! What makes memory visible from outside the process.
+
+use crate::{export, fault};
+use abi::cuda::{CUdeviceptr, CUresult};
+use std::ffi::c_uint;
+
+/// The memory at an address is handed out.
+pub(crate) fn memory(forward: impl FnOnce() -> CUresult, dptr: CUdeviceptr) -> CUresult {
+    match fault::shielded(|| export::leaves(dptr)) {
+        Some(Err(code)) => code,
+        Some(Ok(())) | None => forward(),
+    }
+}
+
+/// An attribute of the memory at an address is set or asked for; some are the first step of handing it out.
+pub(crate) fn attribute(forward: impl FnOnce() -> CUresult, attribute: c_uint, dptr: CUdeviceptr) -> CUresult {
+    if export::is_for_other_devices(attribute) { memory(forward, dptr) } else { forward() }
+}
+
+/// Another GPU gets at all memory of the current context.
+pub(crate) fn peers(forward: impl FnOnce() -> CUresult) -> CUresult {
+    match fault::shielded(export::peers_see_all) {
+        Some(Err(code)) => code,
+        Some(Ok(())) | None => forward(),
+    }
+}

@@ -23,7 +23,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::create_dir_all(libraries.join("sim"))?;
     fs::copy(built.join("libmissile.so"), libraries.join("libmissile.so"))?;
     fs::copy(built.join("libcuda.so"), libraries.join("sim/libcuda.so.1"))?;
-    println!("cargo::rustc-env=MISSILE_BUILT_LIBS={}", text(&libraries)?);
+    // What is packaged looks where it is installed (packaging/build.sh).
+    println!("cargo::rerun-if-env-changed=MISSILE_PACKAGED");
+    if env::var_os("MISSILE_PACKAGED").is_none() {
+        println!("cargo::rustc-env=MISSILE_BUILT_LIBS={}", text(&libraries)?);
+    }
     write_simulated_gpus(&workspace.join("simgpu/gpus"), &out.join("simulated_gpus.rs"))
 }
 

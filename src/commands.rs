@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub mod demo;
+pub mod doctor;
 pub mod down;
 pub mod probe;
 pub mod run;

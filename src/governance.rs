@@ -1,5 +1,6 @@
 //! The environment that makes a program a tenant.
 
+use crate::deepbind::{self, DeepBindError};
 use crate::libraries::{Libraries, LibraryMissing, SHIM, SIMULATOR};
 use crate::preload::{ld_library_path, ld_preload, loadable};
 use crate::private_folder::FolderError;
@@ -13,6 +14,7 @@ use std::process::Command;
 #[derive(Clone, Debug, Default)]
 pub struct Governance {
     simulated: Option<SimulatedGpu>,
+    deepbind: bool,
     variables: Vec<(&'static str, OsString)>,
 }
 
@@ -25,6 +27,9 @@ pub enum GovernanceError {
     /// There is no place for a link to a library.
     #[error(transparent)]
     Folder(#[from] FolderError),
+    /// The library for programs that bind deeply cannot be made.
+    #[error(transparent)]
+    DeepBind(#[from] DeepBindError),
 }
 
 /// Variables with values that they do not take.
@@ -45,7 +50,13 @@ impl std::fmt::Display for BadSettings {
 impl Governance {
     /// This process's own variables, and the simulated GPU if one is wanted.
     pub fn new(simulated: Option<SimulatedGpu>) -> Self {
-        Governance { simulated, variables: Vec::new() }
+        Governance { simulated, deepbind: false, variables: Vec::new() }
+    }
+
+    /// Whether libraries that bind deeply are to be governed too ([`crate::deepbind`]).
+    pub fn deepbind(mut self, wanted: bool) -> Self {
+        self.deepbind = wanted;
+        self
     }
 
     /// With a variable set, whatever it is in this process.
@@ -84,8 +95,15 @@ impl Governance {
         let libraries = Libraries::of_this_process();
         let mut preloaded = vec![loadable(&libraries.find(SHIM)?)?];
         let mut command = self.ungoverned_command(program);
-        if let Some(gpu) = &self.simulated {
-            let simulator = loadable(&libraries.find(SIMULATOR)?)?;
+        let simulator = match self.simulated {
+            Some(_) => Some(loadable(&libraries.find(SIMULATOR)?)?),
+            None => None,
+        };
+        if self.deepbind {
+            let driver = simulator.clone().map_or_else(deepbind::driver, Ok)?;
+            preloaded.push(deepbind::library(&preloaded[0], &driver)?);
+        }
+        if let (Some(gpu), Some(simulator)) = (&self.simulated, simulator) {
             let folder = simulator.parent().unwrap_or(Path::new("/"));
             command.env("SIMGPU_GPU", &gpu.choice);
             command.env("LD_LIBRARY_PATH", ld_library_path(folder, self.get("LD_LIBRARY_PATH")));

@@ -3,7 +3,8 @@
 //! Every folder that is looked into has the same layout: `libmissile.so`, and `sim/libcuda.so.1` for simulated GPUs.
 //! The simulator has a folder of its own because that folder goes into `LD_LIBRARY_PATH`. Looked into are, in this
 //! order: `$MISSILE_LIB_DIR`, which then must have what is asked for; `lib` beside the executable; `../lib/missile`
-//! beside the executable's folder, as an installation has it; and the folder of the build.
+//! beside the executable's folder, as an installation has it; and the folder of the build, unless that was made to be
+//! packaged.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -46,7 +47,7 @@ impl Libraries {
             folders.push(beside.join("lib"));
             folders.push(beside.join("../lib/missile"));
         }
-        folders.push(env!("MISSILE_BUILT_LIBS").into());
+        folders.extend(option_env!("MISSILE_BUILT_LIBS").map(PathBuf::from));
         Libraries { folders }
     }
 

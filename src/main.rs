@@ -1,7 +1,9 @@
 //! The command line of Missile.
 
 mod commands;
+mod deepbind;
 mod demo;
+mod doctor;
 mod failure;
 mod governance;
 mod interrupt;
@@ -28,6 +30,7 @@ enum Command {
     Down(commands::down::Arguments),
     Probe(commands::probe::Arguments),
     Top(commands::top::Arguments),
+    Doctor(commands::doctor::Arguments),
     Demo(commands::demo::Arguments),
     #[command(hide = true)]
     Tenant(commands::tenant::Arguments),
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         Command::Down(arguments) => commands::down::run(arguments),
         Command::Probe(arguments) => commands::probe::run(arguments),
         Command::Top(arguments) => commands::top::run(arguments),
+        Command::Doctor(arguments) => commands::doctor::run(arguments),
         Command::Demo(arguments) => commands::demo::run(arguments),
         Command::Tenant(arguments) => commands::tenant::run(arguments),
     };

@@ -29,6 +29,9 @@ pub struct Arguments {
     /// Whether its copies take turns with others': on, off [MISSILE_COPIES]
     #[arg(long, value_name = "on|off")]
     copies: Option<OsString>,
+    /// Govern libraries too that bind deeply (RTLD_DEEPBIND), by a second library that stands before the driver's
+    #[arg(long)]
+    deepbind: bool,
     /// Run on a simulated GPU: a built-in name such as h200, or a TOML file
     #[arg(long, value_name = "GPU", value_parser = SimulatedGpu::find)]
     sim: Option<SimulatedGpu>,
@@ -39,8 +42,8 @@ pub struct Arguments {
 
 /// Does not return where the program was started.
 pub fn run(arguments: Arguments) -> Outcome {
-    let Arguments { class, weight, color, sms, copies, sim, program } = arguments;
-    let mut governance = Governance::new(sim);
+    let Arguments { class, weight, color, sms, copies, deepbind, sim, program } = arguments;
+    let mut governance = Governance::new(sim).deepbind(deepbind);
     let flags = [
         ("MISSILE_CLASS", class),
         ("MISSILE_WEIGHT", weight),

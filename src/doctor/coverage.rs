@@ -1,0 +1,85 @@
+//! Whether tenants' calls pass the library.
+
+use super::case::Case;
+use super::report::Finding;
+use scheduler::{Snapshot, TenantState};
+
+/// The check.
+pub fn check(case: &Case) -> Finding {
+    match &case.snapshot {
+        Ok(snapshot) if snapshot.arbiter.is_some() => findings(snapshot),
+        _ => Finding::good("no tenants to ask: no arbiter is running"),
+    }
+}
+
+fn findings(snapshot: &Snapshot) -> Finding {
+    let bypassed: Vec<String> = snapshot.tenants.iter().filter(|tenant| tenant.bypassed > 0).map(described).collect();
+    match (snapshot.tenants.len(), bypassed.as_slice()) {
+        (0, _) => Finding::good("no tenants now"),
+        (all, []) => Finding::good(format!("no call of {all} {} went past the library", tenants(all))),
+        _ => Finding::bad(bypassed.join("; "), "run it with `missile run --deepbind`, or see docs/entry-paths.md"),
+    }
+}
+
+fn tenants(number: usize) -> &'static str {
+    if number == 1 { "tenant" } else { "tenants" }
+}
+
+fn described(tenant: &TenantState) -> String {
+    let TenantState { pid, name, bypassed, .. } = tenant;
+    let calls = if *bypassed == 1 { "call" } else { "calls" };
+    let last = tenant.bypassed_by.as_ref().map_or_else(String::new, |function| format!(", last through {function}"));
+    format!("{pid} {name}: {bypassed} {calls} past the library{last}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn tenant(pid: u32, bypassed: u64, bypassed_by: Option<&str>) -> TenantState {
+        TenantState {
+            pid,
+            name: "python3".to_owned(),
+            class: Some("be"),
+            weight: 1024,
+            color: None,
+            colored_bytes: 0,
+            uncolored_bytes: 0,
+            h2d_bytes: 0,
+            d2h_bytes: 0,
+            copy_wait_us_p99: 0,
+            launches: 0,
+            graph_launches: 0,
+            sms: None,
+            state: "coloured",
+            maps: 0,
+            gate_timeouts: 0,
+            bypassed,
+            bypassed_by: bypassed_by.map(str::to_owned),
+            passed: BTreeMap::new(),
+        }
+    }
+
+    fn seen(tenants: Vec<TenantState>) -> Finding {
+        let maps = scheduler::MapState { used: 0, budget: 0 };
+        findings(&Snapshot { arbiter: None, bus: Vec::new(), maps, tenants })
+    }
+
+    #[test]
+    fn tenants_that_are_bypassed_are_named() {
+        let finding = seen(vec![tenant(7, 12, Some("cuMemAlloc_v2")), tenant(8, 0, None), tenant(9, 1, None)]);
+        assert!(!finding.ok);
+        assert_eq!(
+            finding.detail,
+            "7 python3: 12 calls past the library, last through cuMemAlloc_v2; 9 python3: 1 call past the library"
+        );
+        assert!(finding.fix.is_some_and(|fix| fix.contains("--deepbind")));
+    }
+
+    #[test]
+    fn none_bypassed_is_ok() {
+        assert!(seen(Vec::new()).ok);
+        assert_eq!(seen(vec![tenant(8, 0, None)]).detail, "no call of 1 tenant went past the library");
+    }
+}

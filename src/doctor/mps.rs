@@ -1,0 +1,42 @@
+//! Whether NVIDIA's MPS is there. Neither is wrong; it decides what tenants can share.
+
+use super::case::Case;
+use super::report::Finding;
+use std::path::{Path, PathBuf};
+
+/// Where the daemon listens unless `CUDA_MPS_PIPE_DIRECTORY` says otherwise.
+const DEFAULT_FOLDER: &str = "/tmp/nvidia-mps";
+
+/// The check.
+pub fn check(case: &Case) -> Finding {
+    Finding::good(match (case.governance.simulated(), control_pipe()) {
+        (Some(_), _) => "not needed: the simulated driver runs tenants at the same time".to_owned(),
+        (None, Some(pipe)) => format!("its daemon's pipe is {}: tenants run at the same time", pipe.display()),
+        (None, None) => "none: the driver gives tenants turns in time; to have them run at the same time, which \
+                         Missile then keeps apart, use `missile up --mps`"
+            .to_owned(),
+    })
+}
+
+/// The pipe of the control daemon, where there is one.
+pub fn control_pipe() -> Option<PathBuf> {
+    let folder = std::env::var_os("CUDA_MPS_PIPE_DIRECTORY").filter(|folder| !folder.is_empty());
+    pipe_in(Path::new(&folder.unwrap_or_else(|| DEFAULT_FOLDER.into())))
+}
+
+fn pipe_in(folder: &Path) -> Option<PathBuf> {
+    Some(folder.join("control")).filter(|pipe| pipe.exists())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_without_the_pipe_is_no_daemon() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(pipe_in(folder.path()), None);
+        std::fs::write(folder.path().join("control"), "").unwrap();
+        assert_eq!(pipe_in(folder.path()), Some(folder.path().join("control")));
+    }
+}

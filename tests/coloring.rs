@@ -3,6 +3,7 @@
 mod harness;
 
 use harness::Place;
+use harness::c::{self, DRIVER, Program};
 use harness::files::{masks_of, sm_sides_of};
 use harness::programs::{Held, said};
 use serde_json::Value;
@@ -140,5 +141,47 @@ fn allocations_outside_the_sizes_asked_for_stay_uncolored() {
         assert!(all_right(&report), "{variables:?}: {report}");
         assert_eq!(shown["colored_bytes"], colored * MIB, "{variables:?}");
         assert_eq!(shown["uncolored_bytes"], (14 - colored) * MIB, "{variables:?}");
+    }
+}
+
+static LEAVING: Program = Program::plain("leaving", "coloring/leaving.c").with(&[DRIVER]);
+
+/// What `top` says of a tenant that took a step with its 4 MiB, whose content must be the same after it.
+fn after_step(step: &str) -> Value {
+    let place = Place::with_table();
+    let _arbiter = place.up(&[]);
+    let mut command = place.missile(&["run", "--sim", "h200", "--"]);
+    let mut tenant = Held::start_listening(command.arg(LEAVING.built()).arg(step));
+    let says = tenant.says();
+    assert_eq!(says["sum"], says["again"], "{step}: the content is what it was");
+    let shown = place.wait_for_tenant(tenant.id(), "the tenant", |_| true);
+    tenant.go_on();
+    tenant.says();
+    let freed = place.wait_for_tenant(tenant.id(), "the tenant", |_| true);
+    assert_eq!([&freed["maps"], &freed["colored_bytes"], &freed["uncolored_bytes"]], [0, 0, 0], "{step}: {freed}");
+    assert_eq!(tenant.finish().code, Some(0));
+    shown
+}
+
+#[test]
+fn memory_that_leaves_the_process_is_on_the_drivers_own_pages_again() {
+    if !c::is_there() {
+        return;
+    }
+    for step in ["ipc", "range", "tokens", "memops"] {
+        let shown = after_step(step);
+        let found = [&shown["colored_bytes"], &shown["uncolored_bytes"], &shown["maps"]];
+        assert_eq!(found, [0, 4 * MIB, 0], "{step}: {shown}");
+        assert_eq!(shown["passed"]["exported"], 1, "{step}: {shown}");
+    }
+}
+
+#[test]
+fn memory_that_is_only_asked_about_stays_colored() {
+    if !c::is_there() {
+        return;
+    }
+    for step in ["none", "type"] {
+        assert_eq!(after_step(step)["colored_bytes"], 4 * MIB, "{step}");
     }
 }

@@ -5,13 +5,17 @@
 
 #![allow(dead_code, reason = "each file of tests uses its part")]
 
+pub mod c;
+pub mod conformance;
 pub mod files;
 pub mod programs;
+pub mod ways;
 
 use serde_json::Value;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder};
-use std::os::unix::fs::DirBuilderExt;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -31,7 +35,16 @@ pub struct Place {
 impl Place {
     /// Empty folders.
     pub fn new() -> Place {
-        let place = Place { root: tempfile::tempdir().unwrap() };
+        Place::within(tempfile::tempdir().unwrap())
+    }
+
+    /// Empty folders on a tmpfs, where a region belongs.
+    pub fn in_memory() -> Place {
+        Place::within(tempfile::tempdir_in("/dev/shm").unwrap())
+    }
+
+    fn within(root: tempfile::TempDir) -> Place {
+        let place = Place { root };
         for folder in ["run", "data", "home", "gpu"] {
             DirBuilder::new().mode(0o700).create(place.path(folder)).unwrap();
         }
@@ -41,9 +54,14 @@ impl Place {
     /// With the table of the simulated H200 in its data folder.
     pub fn with_table() -> Place {
         let place = Place::new();
-        fs::create_dir_all(place.table().parent().unwrap()).unwrap();
-        fs::write(place.table(), probed_table()).unwrap();
+        place.keep_table();
         place
+    }
+
+    /// Puts the table of the simulated H200 into its data folder.
+    pub fn keep_table(&self) {
+        fs::create_dir_all(self.table().parent().unwrap()).unwrap();
+        fs::write(self.table(), probed_table()).unwrap();
     }
 
     /// A file or folder in here.
@@ -97,22 +115,38 @@ impl Place {
 
     /// An example on the simulated H200 without Missile.
     pub fn bare(&self, example: &str, arguments: &[&str]) -> Command {
-        let mut command = self.command(example_path(example));
-        command.env("SIMGPU_GPU", "h200").env("LD_LIBRARY_PATH", libraries().join("sim")).args(arguments);
+        let mut command = self.simulated(example_path(example));
+        command.args(arguments);
+        command
+    }
+
+    /// A program that finds the simulated H200, without Missile.
+    pub fn simulated(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = self.command(program);
+        command.env("SIMGPU_GPU", "h200").env("LD_LIBRARY_PATH", libraries().join("sim"));
         command
     }
 
     /// An example on the simulated H200 with the library preloaded by hand.
     pub fn preloaded(&self, example: &str, arguments: &[&str]) -> Command {
         let mut command = self.bare(example, arguments);
-        // The loader splits LD_PRELOAD at spaces, which the path of the checkout may have.
-        let plain = self.path("libraries");
-        if !plain.exists() {
-            std::os::unix::fs::symlink(libraries(), &plain).unwrap();
-        }
-        let libraries = [plain.join("libmissile.so"), plain.join("sim/libcuda.so.1")];
-        command.env("LD_PRELOAD", libraries.map(|library| library.into_os_string()).join(OsStr::new(":")));
+        let [shim, driver] = ["libmissile.so", "sim/libcuda.so.1"].map(|name| libraries().join(name));
+        command.env("LD_PRELOAD", self.preload(&[&shim, &driver]));
         command
+    }
+
+    /// A value of `LD_PRELOAD`. The loader splits it at spaces, which paths may have, so it names links.
+    pub fn preload(&self, libraries: &[&Path]) -> OsString {
+        let links = libraries.iter().map(|library| {
+            let mut hasher = DefaultHasher::new();
+            library.hash(&mut hasher);
+            let link = self.path(&format!("{:x}.so", hasher.finish()));
+            if !link.exists() {
+                symlink(library, &link).unwrap();
+            }
+            link.into_os_string()
+        });
+        links.collect::<Vec<_>>().join(OsStr::new(":"))
     }
 
     /// Starts an arbiter, which ends with the guard.

@@ -4,7 +4,7 @@ use super::LONG;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Instant;
 
@@ -80,6 +80,22 @@ impl Held {
     pub fn says(&self) -> Value {
         let line = self.lines.recv_timeout(LONG).expect("the program says a line in time");
         serde_json::from_str(&line).unwrap_or_else(|_| panic!("no JSON: {line}"))
+    }
+
+    /// What it says up to a line that has `part` in it, with that line, or to its end.
+    #[track_caller]
+    pub fn says_up_to(&self, part: &str) -> String {
+        let mut said = String::new();
+        loop {
+            match self.lines.recv_timeout(LONG) {
+                Ok(line) => said = said + &line + "\n",
+                Err(RecvTimeoutError::Disconnected) => return said,
+                Err(RecvTimeoutError::Timeout) => panic!("the program hangs after {said:?}"),
+            }
+            if said.lines().last().is_some_and(|line| line.contains(part)) {
+                return said;
+            }
+        }
     }
 
     /// Lets it go on from where it waits for a line.

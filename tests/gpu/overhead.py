@@ -21,7 +21,7 @@ import harness
 from harness import Failed, Ground, Watch, python
 
 # Each network, and how many inferences a block has.
-WORK = {"resnet50-1": 50, "resnet50-32": 50, "bert-8": 50}
+WORK = {"resnet50-1": 12, "resnet50-32": 12, "bert-8": 12}
 GOVERNED = {"governed": (), "governed, --color off": ("--color", "off")}
 BARE = ("bare", "bare again")
 READY_SECONDS, BLOCK_SECONDS = 150, 60
@@ -32,8 +32,8 @@ def arguments():
     parser.add_argument("dist", type=Path, nargs="?", default=Path("dist"))
     parser.add_argument("--out", type=Path, default=Path("gpu-overhead"))
     parser.add_argument("--only", choices=WORK, help="one network")
-    parser.add_argument("--rounds", type=int, default=10, help="in each generation")
-    parser.add_argument("--generations", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=60, help="in each generation")
+    parser.add_argument("--generations", type=int, default=3)
     parser.add_argument("--most", type=float, default=1.01, help="the largest median ratio that passes")
     parser.add_argument("--limit", type=float, default=420, help="seconds after which no further generation is started")
     parser.add_argument("--map-budget", type=int, default=131072)

@@ -2,7 +2,7 @@
 // and threads. Whatever the GPU computes is computed on the host as well and compared.
 //
 // Prints one line of JSON with a digest of all results. --hold then waits for a line of input, --linger SECONDS waits
-// that long. --fault writes one number past the end of an allocation instead, for a memory checker to find.
+// that long. --fault writes one number far past the end of an allocation instead, for a memory checker to find.
 
 #include <cuda.h>
 #include <cuda_runtime.h>
@@ -419,7 +419,7 @@ int main(int argc, char **argv) {
     if (fault) {
         Word *device;
         CHECK(cudaMalloc((void **)&device, 4 << 20));
-        past_the_end<<<1, 1>>>(device, (4 << 20) / sizeof(Word));
+        past_the_end<<<1, 1>>>(device, (4ull << 30) / sizeof(Word));
         cudaDeviceSynchronize();
     } else {
         plain();

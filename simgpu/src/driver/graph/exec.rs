@@ -2,7 +2,7 @@
 
 use super::{GRAPHS, Graph, TYPE_KERNEL, TYPE_MEMCPY, TYPE_MEMSET, Work};
 use crate::driver::command::Command;
-use crate::driver::event::Mark;
+use crate::driver::event::{Event, Mark};
 use crate::driver::handles::Handles;
 use crate::driver::init::driver;
 use crate::driver::stream::Stream;
@@ -52,26 +52,43 @@ fn steps(graph: &Graph) -> Outcome<Vec<Step>> {
     Ok(graph.ordered()?.into_iter().map(step).collect())
 }
 
-/// What a step asks of a stream, children and all.
-fn commands(work: &Work, into: &mut Vec<Command>) -> Outcome {
-    match work {
-        Work::Plain(command) => into.push(command.clone()),
-        Work::Values(commands) => into.extend(commands.iter().cloned()),
-        Work::Child(graph) => {
-            for (node, _) in graph.ordered()? {
-                commands(&lock(&node.work), into)?;
+/// What a launch asks of a stream.
+#[derive(Default)]
+struct Asked {
+    commands: Vec<Command>,
+    /// The events that it records. They are told only once the stream has taken the commands: who waits for a mark that
+    /// no stream comes to waits for ever.
+    records: Vec<(Arc<Event>, Arc<Mark>)>,
+}
+
+impl Asked {
+    /// Adds a step, children and all.
+    fn add(&mut self, work: &Work) -> Outcome {
+        match work {
+            Work::Plain(command) => self.commands.push(command.clone()),
+            Work::Values(commands) => self.commands.extend(commands.iter().cloned()),
+            Work::Child(graph) => {
+                for (node, _) in graph.ordered()? {
+                    self.add(&lock(&node.work))?;
+                }
             }
+            Work::Record(event) => {
+                let mark = Arc::new(Mark::default());
+                self.records.push((event.clone(), mark.clone()));
+                self.commands.push(Command::Record(mark));
+            }
+            Work::Await(event) => self.commands.extend(self.last_mark(event).map(Command::Await)),
+            // The memory is there for as long as the graph, so nothing is left to do when its nodes' turns come.
+            Work::Empty | Work::Alloc(_) | Work::Free(_) => {}
         }
-        Work::Record(event) => {
-            let mark = Arc::new(Mark::default());
-            event.set(mark.clone());
-            into.push(Command::Record(mark));
-        }
-        Work::Await(event) => into.extend(event.mark().map(Command::Await)),
-        // The memory is there for as long as the graph, so nothing is left to do when its nodes' turns come.
-        Work::Empty | Work::Alloc(_) | Work::Free(_) => {}
+        Ok(())
     }
-    Ok(())
+
+    /// The last recording of an event, here or before.
+    fn last_mark(&self, event: &Arc<Event>) -> Option<Arc<Mark>> {
+        let here = self.records.iter().rev().find(|(recorded, _)| Arc::ptr_eq(recorded, event));
+        here.map(|(_, mark)| mark.clone()).or_else(|| event.mark())
+    }
 }
 
 impl Exec {
@@ -92,18 +109,19 @@ impl Exec {
         if stream.is_capturing() {
             return stream.capture_work(Work::Child(as_graph(&steps)?));
         }
-        let mut list = Vec::new();
+        let mut asked = Asked::default();
         for step in steps.iter().filter(|step| step.enabled) {
-            commands(&step.work, &mut list)?;
+            asked.add(&step.work)?;
         }
         let mark = Arc::new(Mark::default());
         let mut last = lock(&self.last);
         let before = last.iter().map(|mark| Command::Await(mark.clone()));
-        let all = before.chain(list).chain([Command::Record(mark.clone())]).collect();
+        let all = before.chain(asked.commands).chain([Command::Record(mark.clone())]).collect();
         // The graph's memory must outlive its work, whatever becomes of the graph meanwhile.
         let held = steps.into_iter().map(|step| step.work).filter(|work| matches!(work, Work::Alloc(_))).collect();
         stream.submit(Command::Graph(Arc::new((all, held))))?;
         *last = Some(mark);
+        asked.records.into_iter().for_each(|(event, mark)| event.set(mark));
         Ok(())
     }
 

@@ -100,6 +100,11 @@ fn one_version_for_all_is_noticed() {
 }
 
 #[test]
+fn copies_that_are_too_short_are_noticed() {
+    noticed("short-copy", |subject| governed(subject, &ways::OPENED));
+}
+
+#[test]
 fn a_look_up_function_that_escapes_is_noticed() {
     noticed("no-nested-resolver", |subject| governed(subject, &ways::ASKED_1_NESTED));
     noticed("no-nested-resolver", |subject| governed(subject, &ways::ASKED_2_NESTED));

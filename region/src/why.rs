@@ -56,6 +56,8 @@ reasons! {
     NoDonor "no_donor",
     /// The kernel refused a map call; the range is as the driver made it.
     MapFailed "map_failed",
+    /// The driver does not know the whole range of the copy, which it has to refuse as a whole.
+    UnknownRange "unknown_range",
     /// The memory is handed out of the process.
     Exported "exported",
     /// The library itself failed; the process goes on as without Missile.

@@ -2,13 +2,14 @@
 //!
 //! The driver hands out its own object, to another process (CUDA IPC), another device (RDMA, dma-buf) or another GPU (peer
 //! access), and knows nothing of the pages that the pager put in its place. So before memory leaves, its content goes back
-//! to the driver's own pages, which are mapped again, and it stays so. What leaves through VMM handles or memory pools is
+//! to the driver's own pages, which are mapped again, and it stays so. While a stream is captured that is not possible,
+//! and the call is refused as the driver refuses others then. What leaves through VMM handles or memory pools is
 //! never coloured.
 
 use crate::kernel;
 use crate::life::{self, Joined};
 use crate::log::{info, warning};
-use crate::{pager, real};
+use crate::{captures, pager, real};
 use abi::cuda::*;
 use region::{ColorState, Why};
 use std::ffi::{c_int, c_uint};
@@ -22,9 +23,14 @@ static MOVING: Mutex<()> = Mutex::new(());
 pub(crate) fn leaves(va: CUdeviceptr) -> Result<(), CUresult> {
     let Some(joined) = life::joined() else { return Ok(()) };
     let _moving = MOVING.lock().unwrap_or_else(PoisonError::into_inner);
-    let Some((base, len)) = kernel::ledger().backed_range(DeviceVa::new(va)) else { return Ok(()) };
+    let Some(base) = kernel::ledger().backed_range(DeviceVa::new(va)) else { return Ok(()) };
+    if captures::any() {
+        // To move the memory means to wait, which would end the capture. To hand out pages that it is not on is worse
+        // than to refuse.
+        return Err(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
+    }
     joined.tenant().passed.count(Why::Exported);
-    uncolor(joined, base, len)
+    uncolor(joined, base)
 }
 
 /// Other GPUs are about to see all memory of the context: nothing of this process is coloured from now on.
@@ -33,16 +39,13 @@ pub(crate) fn peers_see_all() -> Result<(), CUresult> {
     if devices() < 2 {
         return Ok(());
     }
+    if captures::any() {
+        return Err(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
+    }
     let _moving = MOVING.lock().unwrap_or_else(PoisonError::into_inner);
     pager::stop(joined, ColorState::SharedWithPeers);
     let bases = kernel::ledger().backed_ranges();
-    for base in bases {
-        let range = kernel::ledger().backed_range(base);
-        if let Some((base, len)) = range {
-            uncolor(joined, base, len)?;
-        }
-    }
-    Ok(())
+    bases.into_iter().try_for_each(|base| uncolor(joined, base))
 }
 
 fn devices() -> c_int {
@@ -55,7 +58,10 @@ fn devices() -> c_int {
 }
 
 /// Puts the content of a coloured range onto the driver's own pages, and these in the place of the pager's.
-fn uncolor(joined: &Joined, base: DeviceVa, len: Bytes) -> Result<(), CUresult> {
+fn uncolor(joined: &Joined, base: DeviceVa) -> Result<(), CUresult> {
+    // The driver lets copies go as far as the program asked for, which may be less than what is mapped. An allocation
+    // that is not held any more is being freed.
+    let Some(len) = pager::asked_for(base) else { return Ok(()) };
     let aside = Aside::keep(base, len)?;
     // Nobody else frees or moves it meanwhile: the program has it in use, and this thread holds the lock.
     let Some(backing) = kernel::ledger().take_backing(base) else { return Ok(()) };

@@ -7,14 +7,14 @@
 use crate::decision::{Decision, Why};
 use crate::life::{self, Joined};
 use crate::log::warning;
-use crate::{fault, gpus, real, watchdog};
+use crate::{broken, captures, fault, gpus, real, watchdog};
 use abi::cuda::*;
 use region::{Class, Direction, LANES, Lane, Waited};
 use std::ffi::c_void;
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use units::Bytes;
+use units::{Bytes, DeviceVa};
 
 /// How long a blocking copy waits for leave before it goes without.
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
@@ -83,8 +83,9 @@ impl<F: FnMut(Piece) -> CUresult> Copy<F> {
     /// Hands the next `len` bytes to the driver. After an error nothing more is handed on.
     fn next(&mut self, len: usize) -> CUresult {
         if self.result == CUDA_SUCCESS {
-            let piece = Piece { offset: self.copied, len };
             self.copied += len;
+            let piece =
+                Piece { offset: self.copied - len, len: len - usize::from(len > 0 && broken::is("short-copy")) };
             self.result = (self.copy)(piece);
         }
         self.result
@@ -129,7 +130,7 @@ impl Turn {
     }
 }
 
-fn decide(direction: Direction, bytes: Bytes) -> Decision<Turn> {
+fn decide(direction: Direction, device: DeviceVa, bytes: Bytes) -> Decision<Turn> {
     let Some(joined) = life::joined() else { return Decision::PassThrough(Why::NotJoined) };
     if fault::has_failed() {
         return Decision::PassThrough(Why::Fault);
@@ -147,13 +148,36 @@ fn decide(direction: Direction, bytes: Bytes) -> Decision<Turn> {
     if joined.silent.load(Ordering::Relaxed) {
         return Decision::PassThrough(Why::ArbiterSilent);
     }
+    let range = bytes;
     let bytes = bytes.as_usize();
     let piece = match joined.settings.class {
         Class::Ls => bytes,
         // The arbiter's word, but never so small that a copy has more pieces than tickets can number.
         Class::Be => (header.piece_bytes.load(Ordering::Relaxed) as usize).max(4096).max(bytes >> 16),
     };
+    if piece < bytes && !is_all_there(device, range) {
+        return Decision::PassThrough(Why::UnknownRange);
+    }
     Decision::Govern(Turn { joined, gpu, direction, bytes, piece })
+}
+
+/// Whether the driver knows all of the range, which may be several mappings in a row. A copy of any other it has to
+/// refuse as a whole; in pieces the first of them would be done.
+fn is_all_there(device: DeviceVa, bytes: Bytes) -> bool {
+    let Some(ask) = real::cuMemGetAddressRange_v2.get() else { return false };
+    let Some(end) = device.checked_add(bytes) else { return false };
+    let mut at = device;
+    while at < end {
+        let (mut base, mut len) = (0, 0);
+        // SAFETY: the function writes an address and a length.
+        let result = unsafe { ask(&mut base, &mut len, at.get()) };
+        let next = DeviceVa::new(base).checked_add(Bytes::new(len as u64));
+        match next.filter(|&next| result == CUDA_SUCCESS && next > at) {
+            Some(next) => at = next,
+            None => return false,
+        }
+    }
+    true
 }
 
 /// Decides on a copy, and counts it where it passes through.
@@ -168,9 +192,14 @@ fn consider<T>(decide: impl FnOnce() -> Decision<T>) -> Option<T> {
 }
 
 /// A copy that blocks its thread.
-pub(crate) fn blocking(direction: Direction, bytes: Bytes, copy: impl FnMut(Piece) -> CUresult) -> CUresult {
+pub(crate) fn blocking(
+    direction: Direction,
+    device: DeviceVa,
+    bytes: Bytes,
+    copy: impl FnMut(Piece) -> CUresult,
+) -> CUresult {
     let mut copy = Copy::new(bytes, copy);
-    if let Some(turn) = consider(|| decide(direction, bytes)) {
+    if let Some(turn) = consider(|| decide(direction, device, bytes)) {
         fault::shielded(|| turn.take_blocking(&mut copy));
     }
     copy.rest()
@@ -235,12 +264,13 @@ impl Turn {
 /// A copy in the order of a stream.
 pub(crate) fn in_stream(
     direction: Direction,
+    device: DeviceVa,
     bytes: Bytes,
     stream: CUstream,
     copy: impl FnMut(Piece) -> CUresult,
 ) -> CUresult {
     let mut copy = Copy::new(bytes, copy);
-    let turn = consider(|| match decide(direction, bytes) {
+    let turn = consider(|| match decide(direction, device, bytes) {
         Decision::Govern(turn) => turn.through(stream),
         Decision::PassThrough(why) => Decision::PassThrough(why),
     });
@@ -311,7 +341,7 @@ impl StreamGate {
 
 impl Turn {
     fn through(self, stream: CUstream) -> Decision<(Turn, StreamGate)> {
-        if is_capturing(stream) {
+        if captures::may_go_on(stream) {
             return Decision::PassThrough(Why::Capturing);
         }
         let parts =
@@ -362,13 +392,4 @@ impl Turn {
         }
         tickets.completed = working;
     }
-}
-
-fn is_capturing(stream: CUstream) -> bool {
-    let Some(ask) = real::cuStreamIsCapturing.get() else { return false };
-    let mut status = CU_STREAM_CAPTURE_STATUS_NONE;
-    // SAFETY: the stream is the caller's; the function writes a status. An error (the legacy stream beside a capture)
-    // is answered as "capturing": then nothing is inserted.
-    let answer = unsafe { ask(stream, &mut status) };
-    answer != CUDA_SUCCESS || status != CU_STREAM_CAPTURE_STATUS_NONE
 }

@@ -7,6 +7,7 @@ pub(crate) mod free;
 pub(crate) mod init;
 pub(crate) mod launch;
 pub(crate) mod resolver;
+pub(crate) mod stream;
 
 /// Governs one call: `govern!(class kind name, real, forward, (arguments))`. `forward` calls the driver with the
 /// caller's arguments; `real` is the driver's function, for hooks that pass a range on in pieces.
@@ -27,16 +28,16 @@ macro_rules! govern {
         hooks::free::linear($forward, $dptr)
     };
     (copy h2d $name:ident, $real:ident, $forward:ident, ($dst:ident, $src:ident, $bytes:ident)) => {
-        hooks::copy::blocking!(H2d, $real($dst, $src, $bytes))
+        hooks::copy::blocking!(H2d, $dst, $real($dst, $src, $bytes))
     };
     (copy d2h $name:ident, $real:ident, $forward:ident, ($dst:ident, $src:ident, $bytes:ident)) => {
-        hooks::copy::blocking!(D2h, $real($dst, $src, $bytes))
+        hooks::copy::blocking!(D2h, $src, $real($dst, $src, $bytes))
     };
     (copy h2d_async $name:ident, $real:ident, $forward:ident, ($dst:ident, $src:ident, $bytes:ident, $stream:ident)) => {
-        hooks::copy::in_stream!(H2d, $name, $real($dst, $src, $bytes, $stream))
+        hooks::copy::in_stream!(H2d, $dst, $name, $real($dst, $src, $bytes, $stream))
     };
     (copy d2h_async $name:ident, $real:ident, $forward:ident, ($dst:ident, $src:ident, $bytes:ident, $stream:ident)) => {
-        hooks::copy::in_stream!(D2h, $name, $real($dst, $src, $bytes, $stream))
+        hooks::copy::in_stream!(D2h, $src, $name, $real($dst, $src, $bytes, $stream))
     };
     (launch kernel $name:ident, $real:ident, $forward:ident, $arguments:tt) => {
         hooks::launch::kernel($forward)
@@ -46,6 +47,15 @@ macro_rules! govern {
     };
     (graph launch $name:ident, $real:ident, $forward:ident, $arguments:tt) => {
         hooks::launch::graph($forward)
+    };
+    (stream begin_capture $name:ident, $real:ident, $forward:ident, ($stream:ident $(, $more:ident)*)) => {
+        hooks::stream::begin_capture($forward, hooks::stream::named($stream, stringify!($name)))
+    };
+    (context release $name:ident, $real:ident, $forward:ident, $arguments:tt) => {
+        hooks::stream::context_release($forward)
+    };
+    (stream destroy $name:ident, $real:ident, $forward:ident, ($stream:ident)) => {
+        hooks::stream::destroy($forward, $stream)
     };
     (export memory $name:ident, $real:ident, $forward:ident, ($handle:ident, $dptr:ident $(, $more:ident)*)) => {
         hooks::export::memory($forward, $dptr)

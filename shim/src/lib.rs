@@ -13,6 +13,7 @@
 #![cfg_attr(test, allow(dead_code, reason = "without exported names nothing calls the hooks"))]
 
 mod broken;
+mod captures;
 mod coverage;
 mod decision;
 mod elf;

@@ -268,6 +268,12 @@ pub(crate) fn map_stock(fd: c_int, map: &MapExternalAllocation) -> Result<(), u3
     }
 }
 
+/// How many bytes the program asked for at `va`, which is where an allocation begins.
+pub(crate) fn asked_for(va: DeviceVa) -> Option<Bytes> {
+    let held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
+    held.as_ref()?.get(&va).map(|(bytes, _)| *bytes)
+}
+
 /// The coloured allocation at `va` is as the driver made it again.
 pub(crate) fn uncolored(joined: &Joined, va: DeviceVa) {
     let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);

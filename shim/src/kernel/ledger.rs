@@ -130,10 +130,10 @@ impl Ledger {
         self.backings.insert(va, backing);
     }
 
-    /// The coloured range that an address lies in: where it begins, and how long it is.
-    pub(crate) fn backed_range(&self, va: DeviceVa) -> Option<(DeviceVa, Bytes)> {
+    /// Where the coloured range begins that an address lies in.
+    pub(crate) fn backed_range(&self, va: DeviceVa) -> Option<DeviceVa> {
         let (base, backing) = self.backings.range(..=va).next_back()?;
-        (va < *base + backing.len).then_some((*base, backing.len))
+        (va < *base + backing.len).then_some(*base)
     }
 
     /// Where all coloured ranges begin.

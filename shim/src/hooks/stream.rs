@@ -1,0 +1,42 @@
+//! Streams: what is known of their captures.
+
+use crate::{captures, fault};
+use abi::cuda::{CU_STREAM_LEGACY, CU_STREAM_PER_THREAD, CUDA_SUCCESS, CUresult, CUstream};
+
+/// A capture is to begin in the stream, given by a handle that means the same to every function.
+pub(crate) fn begin_capture(forward: impl FnOnce() -> CUresult, stream: CUstream) -> CUresult {
+    let result = forward();
+    if result == CUDA_SUCCESS {
+        fault::shielded(|| captures::begin(stream));
+    }
+    result
+}
+
+/// The stream is to be destroyed.
+pub(crate) fn destroy(forward: impl FnOnce() -> CUresult, stream: CUstream) -> CUresult {
+    let result = forward();
+    if result == CUDA_SUCCESS {
+        fault::shielded(|| captures::forget(stream));
+    }
+    result
+}
+
+/// A context is to be destroyed.
+pub(crate) fn context_release(forward: impl FnOnce() -> CUresult) -> CUresult {
+    let result = forward();
+    if result == CUDA_SUCCESS {
+        fault::shielded(captures::forget_all);
+    }
+    result
+}
+
+/// The stream by a handle that means the same to every function. Null is the default stream: that of the thread in the
+/// `_ptsz` spelling of `function`, else the legacy one.
+#[inline]
+pub(crate) fn named(stream: CUstream, function: &str) -> CUstream {
+    match (stream.is_null(), function.ends_with("_ptsz")) {
+        (true, true) => CU_STREAM_PER_THREAD as CUstream,
+        (true, false) => CU_STREAM_LEGACY as CUstream,
+        (false, _) => stream,
+    }
+}

@@ -15,6 +15,7 @@ mod preload;
 mod private_folder;
 mod simulated;
 mod tables;
+mod ungoverned;
 
 use clap::Parser;
 use std::process::ExitCode;

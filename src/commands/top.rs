@@ -2,7 +2,10 @@
 
 use crate::failure::{Failure, Outcome};
 use crate::governance::Governance;
+use crate::ungoverned::{Ungoverned, ungoverned};
 use region::{Region, monotonic_nanos};
+use scheduler::Snapshot;
+use std::fmt;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::path::Path;
 use std::time::Duration;
@@ -27,11 +30,11 @@ pub fn run(arguments: Arguments) -> Outcome {
     let path = Governance::default().settings().map_err(Failure::usage)?.region;
     let region = living_region(&path)?;
     loop {
-        let snapshot = scheduler::snapshot(&region, Nanos::new(monotonic_nanos()));
+        let view = View::of(&region);
         let text = match arguments.json {
-            true => serde_json::to_string(&snapshot).map_err(Failure::failed)? + "\n",
-            false if arguments.once || !io::stdout().is_terminal() => snapshot.to_string(),
-            false => format!("{CLEAR}{snapshot}"),
+            true => serde_json::to_string(&view).map_err(Failure::failed)? + "\n",
+            false if arguments.once || !io::stdout().is_terminal() => view.to_string(),
+            false => format!("{CLEAR}{view}"),
         };
         match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
             // Whoever read it has seen enough.
@@ -45,6 +48,30 @@ pub fn run(arguments: Arguments) -> Outcome {
         if !region.arbiter_is_alive() {
             return Err(Failure::failed("the arbiter has ended"));
         }
+    }
+}
+
+/// What is shown: what the region says, and who is missing in it.
+#[derive(serde::Serialize)]
+struct View {
+    #[serde(flatten)]
+    snapshot: Snapshot,
+    ungoverned: Vec<Ungoverned>,
+}
+
+impl View {
+    fn of(region: &Region) -> View {
+        let ungoverned = ungoverned(region);
+        View { snapshot: scheduler::snapshot(region, Nanos::new(monotonic_nanos())), ungoverned }
+    }
+}
+
+impl fmt::Display for View {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.snapshot)?;
+        self.ungoverned.iter().try_for_each(|Ungoverned { pid, name }| {
+            writeln!(f, "{pid:>8} {name:<16.16} not governed: uses the GPU and is no tenant here")
+        })
     }
 }
 

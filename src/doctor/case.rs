@@ -4,6 +4,7 @@ use super::driver::Answer;
 use super::witness::{PATIENCE, Question, Silence, Testimony, Witness};
 use crate::governance::{Governance, GovernanceError};
 use crate::known_gpus::{KnownGpu, kernel_driver, known_gpus};
+use crate::ungoverned::{Ungoverned, ungoverned};
 use region::{OpenError, Region, monotonic_nanos};
 use scheduler::Snapshot;
 use settings::Settings;
@@ -23,6 +24,8 @@ pub struct Case {
     pub driver: Result<Answer, NotAsked>,
     /// What the region says.
     pub snapshot: Result<Snapshot, OpenError>,
+    /// Processes that use the GPU and are missing in the region.
+    pub ungoverned: Vec<Ungoverned>,
 }
 
 /// Why a witness could not be asked.
@@ -47,13 +50,11 @@ impl Case {
         let preloaded = ask_preloaded(&governance);
         let (settings, _) = Settings::read(&|name| governance.get(name));
         let snapshot = look(&settings.region);
-        Case {
-            settings,
-            preloaded: preloaded.and_then(|witness| Ok(witness.hear(PATIENCE)?)),
-            driver: driver.and_then(|witness| Answer::from_testimony(witness.hear(PATIENCE)?)),
-            snapshot,
-            governance,
-        }
+        let preloaded = preloaded.and_then(|witness| Ok(witness.hear(PATIENCE)?));
+        let driver = driver.and_then(|witness| Answer::from_testimony(witness.hear(PATIENCE)?));
+        // Once the witnesses are gone, which use the GPU themselves.
+        let ungoverned = Region::open(&settings.region).map_or_else(|_| Vec::new(), |region| ungoverned(&region));
+        Case { settings, preloaded, driver, snapshot, ungoverned, governance }
     }
 
     /// The kernel driver's version, or the simulated one's.

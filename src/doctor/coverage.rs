@@ -2,20 +2,25 @@
 
 use super::case::Case;
 use super::report::Finding;
+use crate::ungoverned::Ungoverned;
 use scheduler::{Snapshot, TenantState};
 
 /// The check.
 pub fn check(case: &Case) -> Finding {
     match &case.snapshot {
-        Ok(snapshot) if snapshot.arbiter.is_some() => findings(snapshot),
+        Ok(snapshot) if snapshot.arbiter.is_some() => findings(snapshot, &case.ungoverned),
         _ => Finding::good("no tenants to ask: no arbiter is running"),
     }
 }
 
-fn findings(snapshot: &Snapshot) -> Finding {
-    let bypassed: Vec<String> = snapshot.tenants.iter().filter(|tenant| tenant.bypassed > 0).map(described).collect();
+fn findings(snapshot: &Snapshot, ungoverned: &[Ungoverned]) -> Finding {
+    let bypassed = snapshot.tenants.iter().filter(|tenant| tenant.bypassed > 0).map(described);
+    let strangers = ungoverned.iter().map(|Ungoverned { pid, name }| {
+        format!("{pid} {name}: uses the GPU with the library preloaded, and is no tenant")
+    });
+    let bypassed: Vec<String> = bypassed.chain(strangers).collect();
     match (snapshot.tenants.len(), bypassed.as_slice()) {
-        (0, _) => Finding::good("no tenants now"),
+        (0, []) => Finding::good("no tenants now"),
         (all, []) => Finding::good(format!("no call of {all} {} went past the library", tenants(all))),
         _ => Finding::bad(bypassed.join("; "), "run it with `missile run --deepbind`, or see docs/entry-paths.md"),
     }
@@ -63,7 +68,15 @@ mod tests {
 
     fn seen(tenants: Vec<TenantState>) -> Finding {
         let maps = scheduler::MapState { used: 0, budget: 0 };
-        findings(&Snapshot { arbiter: None, bus: Vec::new(), maps, tenants })
+        findings(&Snapshot { arbiter: None, bus: Vec::new(), maps, tenants }, &[])
+    }
+
+    #[test]
+    fn processes_that_are_no_tenants_are_named() {
+        let maps = scheduler::MapState { used: 0, budget: 0 };
+        let snapshot = Snapshot { arbiter: None, bus: Vec::new(), maps, tenants: Vec::new() };
+        let finding = findings(&snapshot, &[Ungoverned { pid: 5, name: "deep".to_owned() }]);
+        assert!(!finding.ok && finding.detail.starts_with("5 deep:"), "{}", finding.detail);
     }
 
     #[test]

@@ -100,3 +100,95 @@ pub fn fit(equations: &[Equation], tries: usize, rng: &mut Rng) -> Option<Fit> {
     }
     best
 }
+
+/// A subspace of GF(2)^64: everything that XORs of the inserted vectors give.
+#[derive(Clone, Debug)]
+pub struct Span {
+    /// By highest bit: the one row that begins there.
+    rows: [u64; 64],
+}
+
+impl Default for Span {
+    fn default() -> Self {
+        Span { rows: [0; 64] }
+    }
+}
+
+impl Extend<u64> for Span {
+    fn extend<I: IntoIterator<Item = u64>>(&mut self, vectors: I) {
+        for vector in vectors {
+            self.insert(vector);
+        }
+    }
+}
+
+impl FromIterator<u64> for Span {
+    fn from_iter<I: IntoIterator<Item = u64>>(vectors: I) -> Self {
+        let mut span = Span::default();
+        span.extend(vectors);
+        span
+    }
+}
+
+impl Span {
+    /// What is left of a vector after elimination, without the leads of the rows: 0 exactly if the span has it.
+    pub const fn reduce(&self, mut vector: u64) -> u64 {
+        let mut lead = 64;
+        while lead > 0 {
+            lead -= 1;
+            if vector >> lead & 1 == 1 {
+                vector ^= self.rows[lead as usize];
+            }
+        }
+        vector
+    }
+
+    /// Adds a vector; false where the span had it already.
+    pub fn insert(&mut self, mut vector: u64) -> bool {
+        while let Some(lead) = vector.checked_ilog2() {
+            match &mut self.rows[lead as usize] {
+                0 => {
+                    self.rows[lead as usize] = vector;
+                    return true;
+                }
+                row => vector ^= *row,
+            }
+        }
+        false
+    }
+
+    /// The dimension.
+    pub fn rank(&self) -> usize {
+        self.rows.iter().filter(|&&row| row != 0).count()
+    }
+
+    /// A basis; each vector has a highest bit of its own.
+    pub fn basis(&self) -> impl Iterator<Item = u64> {
+        self.rows.into_iter().filter(|&row| row != 0)
+    }
+
+    /// A basis of the vectors of the bits in `within` that have an even number of bits in common with every vector of
+    /// the span, whose bits must lie in `within` as well.
+    pub fn complement(&self, within: u64) -> Vec<u64> {
+        let mut rows = self.rows;
+        let mut leads = 0;
+        for lead in 0..64 {
+            if rows[lead] == 0 {
+                continue;
+            }
+            // The rows below have no bit of one another's leads any more; clear those of this one.
+            for below in 0..lead {
+                if rows[below] != 0 && rows[lead] >> below & 1 == 1 {
+                    rows[lead] ^= rows[below];
+                }
+            }
+            leads |= 1 << lead;
+        }
+        let free = (0..64).filter(|&bit| within & !leads & 1 << bit != 0);
+        free.map(|bit| {
+            let dependent = rows.iter().enumerate().filter(|&(_, row)| row >> bit & 1 == 1);
+            dependent.fold(1 << bit, |form, (lead, _)| form | 1 << lead)
+        })
+        .collect()
+    }
+}

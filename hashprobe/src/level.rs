@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use units::{Bytes, PhysAddr};
 
 /// Physical address bits whose parity is one bit of a class; written in hex.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mask(pub u64);
 
 impl Mask {
@@ -63,6 +63,12 @@ impl<'de> Deserialize<'de> for Mask {
 pub enum Kind {
     /// Each bit of the class is the parity of some address bits.
     Xor,
+    /// A sequence of classes, its order chosen by parities of address bits. A table file cannot say this yet.
+    #[serde(skip)]
+    Permutation,
+    /// A lookup over the address bits that matter. A table file cannot say this yet.
+    #[serde(skip)]
+    Lut,
 }
 
 /// One level of the channel hash.

@@ -9,25 +9,39 @@
 //! write to memory that it did not allocate, and never leave a half-written table.
 
 mod bench;
+mod blocks;
+mod busy;
+mod clusters;
+pub mod colors;
 mod cuda_bench;
 mod driver;
+mod function;
 pub mod gf2;
 mod humps;
 mod level;
 mod lines;
+mod points;
 mod probe;
 mod report;
+mod ring;
 mod sm_sides;
+pub mod solve;
 mod store;
+mod structure;
 mod table;
 mod uuid;
 mod vote;
 
 pub use bench::{Bench, BenchError, GpuInfo, Measurement, Stretch};
+pub use busy::{Busy, busy};
 pub use cuda_bench::CudaBench;
+pub use function::{
+    BadFunction, BadLut, Blocks, Description, Function, Lut, LutInfo, Over, Permutation, Ring, Steps, XorHash,
+};
 pub use level::{Kind, Level, Mask, ParseMaskError};
 pub use probe::{Effort, Finding, Options, ProbeError, Progress, Uncolorable, probe};
 pub use report::Report;
 pub use store::TableError;
+pub use structure::{Quality, Sides, Structure, StructureError, structure};
 pub use table::{GpuEntry, Measured, Table};
 pub use uuid::{GpuUuid, ParseGpuUuidError};

@@ -35,7 +35,7 @@ pub(crate) fn find(
 }
 
 /// Which of the two classes is near: 0 for the first `split` latencies, 1 for the rest.
-fn near(row: &[u32], split: usize) -> Option<u32> {
+pub(crate) fn near(row: &[u32], split: usize) -> Option<u32> {
     let (zero, one) = row.split_at(split);
     let (a, b) = (median(zero)?, median(one)?);
     let cut = a.midpoint(b);

@@ -11,6 +11,7 @@ mod memory;
 mod pages;
 mod rm;
 mod rm_alloc;
+mod rm_control;
 mod user;
 mod uvm;
 

@@ -10,5 +10,6 @@
 mod driver;
 pub mod kernel;
 pub mod machine;
+mod mix;
 pub mod spec;
 mod timing;

@@ -1,5 +1,6 @@
 //! What the simulated GPU is: the figures of a TOML file, checked.
 
+mod check;
 mod hash;
 mod text;
 
@@ -8,13 +9,25 @@ use serde::Deserialize;
 use std::path::PathBuf;
 use units::{Bytes, PhysAddr};
 
-pub use hash::Hash;
+pub use hash::{Hash, LINE};
 
 /// VRAM is handed out in granules of this size, the page size of large objects.
 pub const GRANULE: Bytes = Bytes::mib(2);
 
 /// Most SMs that a GPU can have: the length of the list that the kernel reports them in.
 pub const MAX_SMS: u32 = 512;
+
+/// The name and the description of each built-in GPU: the files of the folder `gpus`.
+const BUILT_IN: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/gpus.rs"));
+
+/// What a description that does not say it means.
+fn usual_l2() -> Bytes {
+    Bytes::mib(50)
+}
+
+fn one_side() -> Vec<u8> {
+    vec![0]
+}
 
 /// A GPU, as a TOML file describes it.
 #[derive(Clone, Debug, Deserialize)]
@@ -33,11 +46,15 @@ pub struct GpuSpec {
     /// How much memory, in whole [`GRANULE`]s.
     #[serde(deserialize_with = "text::bytes")]
     pub vram: Bytes,
+    /// The size of the L2, as it is reported.
+    #[serde(default = "usual_l2", deserialize_with = "text::bytes")]
+    pub l2: Bytes,
     /// The compute capability, major and minor.
     pub compute: (u32, u32),
     /// The SM clock in MHz.
     pub clock_mhz: u32,
     /// Which part of the memory system serves an address.
+    #[serde(default)]
     pub hash: Hash,
     /// How fast VRAM is.
     pub dram: Dram,
@@ -50,7 +67,7 @@ pub struct GpuSpec {
     /// What a launch costs beyond its work, in microseconds.
     pub launch_us: f64,
     /// The side of each SM, a pattern that repeats until every SM has one.
-    #[serde(deserialize_with = "text::pattern")]
+    #[serde(default = "one_side", deserialize_with = "text::pattern")]
     pub sm_sides: Vec<u8>,
 }
 
@@ -82,14 +99,21 @@ pub struct BusSpec {
 pub struct Latency {
     /// To the SM's own side.
     pub near_cycles: u32,
-    /// To another side.
+    /// To another side. It means nothing where there is one side.
+    #[serde(default)]
     pub far_cycles: u32,
-    /// How much slices of one side differ among each other.
+    /// How much slices of one side differ among each other, as seen from one SM.
     pub spread_cycles: u32,
     /// How much one access differs from the next.
     pub noise_cycles: u32,
     /// The share of accesses that take much longer, 0 to 1.
     pub outlier_rate: f64,
+    /// The share of lines, 0 to 1, that look as if they were another slice's, however often they are timed.
+    #[serde(default)]
+    pub confusion: f64,
+    /// How many pairs of slices on each side look the same from every SM.
+    #[serde(default)]
+    pub twins: u32,
 }
 
 /// What runs out.
@@ -104,7 +128,10 @@ pub struct Limits {
 #[derive(Debug, thiserror::Error)]
 pub enum SpecError {
     /// The file cannot be read.
-    #[error("SIMGPU_GPU names {path}, which is neither a built-in GPU (h200, h100) nor a readable TOML file: {source}")]
+    #[error(
+        "SIMGPU_GPU names {path}, which is neither a built-in GPU ({}) nor a readable TOML file: {source}",
+        GpuSpec::builtin_names().collect::<Vec<_>>().join(", ")
+    )]
     Read {
         /// Which file.
         path: PathBuf,
@@ -142,12 +169,13 @@ impl GpuSpec {
 
     /// The built-in GPU of that name, if there is one.
     pub fn builtin(name: &str) -> Option<Result<GpuSpec, SpecError>> {
-        let text = match name {
-            "h200" => include_str!("../gpus/h200.toml"),
-            "h100" => include_str!("../gpus/h100.toml"),
-            _ => return None,
-        };
+        let (_, text) = BUILT_IN.iter().find(|(known, _)| *known == name)?;
         Some(GpuSpec::parse(text))
+    }
+
+    /// The names of the built-in GPUs.
+    pub fn builtin_names() -> impl Iterator<Item = &'static str> {
+        BUILT_IN.iter().map(|(name, _)| *name)
     }
 
     /// The GPU that a TOML text describes.
@@ -171,109 +199,7 @@ impl GpuSpec {
     pub fn sm_side(&self, sm: u32) -> u32 {
         u32::from(self.sm_sides[sm as usize % self.sm_sides.len()])
     }
-
-    fn check(&self) -> Result<(), SpecError> {
-        fn ensure(
-            good: bool,
-            field: &'static str,
-            value: &dyn std::fmt::Debug,
-            rule: &'static str,
-        ) -> Result<(), SpecError> {
-            if good { Ok(()) } else { Err(SpecError::Value { field, value: format!("{value:?}"), rule }) }
-        }
-        ensure(!self.name.is_empty(), "name", &self.name, "a GPU needs a name")?;
-        ensure((1..=MAX_SMS).contains(&self.sms), "sms", &self.sms, "there are 1 to 512 SMs")?;
-        ensure(
-            self.vram >= GRANULE && self.vram.is_multiple_of(GRANULE),
-            "vram",
-            &self.vram.get(),
-            "VRAM comes in whole pieces of 2 MiB, at least one",
-        )?;
-        ensure(self.compute.0 > 0, "compute", &self.compute, "the major version is at least 1")?;
-        ensure(self.clock_mhz > 0, "clock_mhz", &self.clock_mhz, "the clock must run")?;
-        for (field, value) in [
-            ("dram.gbps", self.dram.gbps),
-            ("dram.sm_gbps", self.dram.sm_gbps),
-            ("bus.h2d_gbps", self.bus.h2d_gbps),
-            ("bus.d2h_gbps", self.bus.d2h_gbps),
-            ("bus.latency_us", self.bus.latency_us),
-            ("launch_us", self.launch_us),
-        ] {
-            ensure(value.is_finite() && value > 0.0, field, &value, "it must be a positive number")?;
-        }
-        let latency = &self.latency;
-        ensure(latency.near_cycles > 0, "latency.near_cycles", &latency.near_cycles, "an access takes time")?;
-        ensure(
-            latency.far_cycles >= latency.near_cycles,
-            "latency.far_cycles",
-            &latency.far_cycles,
-            "the far side cannot be closer than the near one",
-        )?;
-        ensure(
-            (0.0..=1.0).contains(&latency.outlier_rate),
-            "latency.outlier_rate",
-            &latency.outlier_rate,
-            "it is a share from 0 to 1",
-        )?;
-        ensure(self.limits.uvm_handles > 0, "limits.uvm_handles", &self.limits.uvm_handles, "at least one is needed")?;
-        let masks = self.hash.side_masks();
-        ensure(masks.len() <= Hash::MAX_SIDE_MASKS, "hash.side_masks", &masks, "at most 4 masks (16 sides) are known")?;
-        ensure(!masks.contains(&0), "hash.side_masks", &masks, "a mask without bits chooses nothing")?;
-        let sides = self.sides();
-        ensure(
-            (0..sides).all(|side| (0..self.sms).any(|sm| self.sm_side(sm) == side))
-                && self.sm_sides.iter().all(|&side| u32::from(side) < sides),
-            "sm_sides",
-            &self.sm_sides,
-            "every side needs an SM, and every SM one of the sides of the hash",
-        )
-    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const H200: &str = include_str!("../gpus/h200.toml");
-
-    #[test]
-    fn the_built_in_gpus_are_sound() {
-        for name in ["h200", "h100"] {
-            let spec = GpuSpec::builtin(name).expect("built in").expect("sound");
-            assert_eq!(spec.sides(), 2);
-            let far = (0..spec.sms).filter(|&sm| spec.sm_side(sm) == 1).count();
-            assert_eq!(far, spec.sms as usize / 2, "{name}: as many SMs on either side");
-            assert!(spec.driver.is_supported());
-        }
-        assert!(GpuSpec::builtin("gtx").is_none());
-    }
-
-    #[test]
-    fn the_side_is_the_parity_under_the_mask() {
-        let spec = GpuSpec::parse(H200).expect("sound");
-        assert_eq!(spec.side_of(PhysAddr::new(0x0FFF)), 0);
-        assert_eq!(spec.side_of(PhysAddr::new(0x1000)), 1);
-        assert_eq!(spec.side_of(PhysAddr::new(0x3000)), 0);
-    }
-
-    #[test]
-    fn mistakes_are_named() {
-        for (from, to, told) in [
-            ("sms = 132", "sms = 0", "sms = 0"),
-            ("gbps = 4460.0", "gbps = nan", "dram.gbps = NaN"),
-            ("vram = \"143770M\"", "vram = \"3M\"", "2 MiB"),
-            ("vram = \"143770M\"", "vram = \"lots\"", "not a size"),
-            ("launch_us", "lunch_us", "lunch_us"),
-            ("side_masks", "side_mask", "side_mask"),
-            ("kind = \"xor\"", "kind = \"magic\"", "magic"),
-            ("[\"0x1cbd6ab000\"]", "[\"0x0\"]", "without bits"),
-            ("[\"0x1cbd6ab000\"]", "[\"1cbd6ab000\"]", "0x"),
-            ("[\"0x1cbd6ab000\"]", "[]", "every SM"),
-            ("4d697373-", "4d69-", "UUID"),
-        ] {
-            assert!(H200.contains(from), "{from}");
-            let error = GpuSpec::parse(&H200.replace(from, to)).expect_err(to).to_string();
-            assert!(error.contains(told), "{to}: {error}");
-        }
-    }
-}
+mod tests;

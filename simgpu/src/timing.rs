@@ -7,6 +7,7 @@
 pub(crate) mod bus;
 pub(crate) mod clock;
 pub(crate) mod kernels;
+pub(crate) mod latency;
 
 /// The timing model's part of the machine's shared memory.
 #[repr(C)]

@@ -63,30 +63,6 @@ fn one_buffer_of_parameters_will_do() {
 }
 
 #[test]
-fn latency_tells_the_sides_apart() {
-    start();
-    let (count, blocks) = (4usize, 132usize);
-    let pages: Vec<u64> = (0..count).map(|_| alloc(2 * MIB)).collect();
-    let (addresses, out, smids) = (alloc(count * 8), alloc(count * blocks * 4), alloc(blocks * 4));
-    ok!(cuMemcpyHtoD_v2(addresses, pages.as_ptr().cast(), count * 8));
-    let mut arguments = [addresses, count as u64, 8, out, smids];
-    assert_eq!(launch(kernel("missile_latency"), blocks as u32, NULL, &mut arguments), CUDA_SUCCESS);
-    let (cycles, smids) = (words(out, count * blocks), words(smids, blocks));
-    let spec = cuda::machine::Machine::get().expect("a machine").spec();
-    for (block, row) in cycles.chunks(count).enumerate() {
-        for (page, &cycles) in pages.iter().zip(row) {
-            let mut side = None;
-            cuda::kernel::for_each_page_run(units::DeviceVa::new(*page), units::Bytes::new(4), &mut |_, at, _| {
-                side = Some(spec.side_of(at));
-            })
-            .expect("mapped");
-            let near = side == Some(spec.sm_side(smids[block]));
-            assert_eq!(cycles < spec.latency.far_cycles, near, "SM {} page {page:#x}: {cycles}", smids[block]);
-        }
-    }
-}
-
-#[test]
 fn wrong_pointers_are_refused() {
     start();
     let dptr = alloc(4096);

@@ -32,7 +32,7 @@ fn attribute(attribute: c_int) -> Outcome<c_int> {
         16 => spec.sms as c_int,        // MULTIPROCESSOR_COUNT
         33 => 1,                        // PCI_BUS_ID; domain (50) and device (34) are 0
         37 => 4096,                     // GLOBAL_MEMORY_BUS_WIDTH
-        38 => 50 << 20,                 // L2_CACHE_SIZE
+        38 => spec.l2.get() as c_int,   // L2_CACHE_SIZE
         39 => 2048,                     // MAX_THREADS_PER_MULTIPROCESSOR
         40 => 2,                        // ASYNC_ENGINE_COUNT
         75 => spec.compute.0 as c_int,  // COMPUTE_CAPABILITY_MAJOR

@@ -36,13 +36,6 @@ pub(crate) fn write(machine: &Machine, va: DeviceVa, data: &[u8]) -> Result<(), 
     })
 }
 
-/// Reads a number from device memory.
-pub(crate) fn read_u64(machine: &Machine, va: DeviceVa) -> Result<u64, Fault> {
-    let mut bytes = [0; 8];
-    read(machine, va, &mut bytes)?;
-    Ok(u64::from_le_bytes(bytes))
-}
-
 /// The physical address behind one byte.
 pub(crate) fn translate(va: DeviceVa) -> Result<PhysAddr, Fault> {
     let mut found = PhysAddr::new(0);
@@ -73,7 +66,7 @@ fn walk(machine: &Machine, va: DeviceVa, bytes: Bytes) -> Result<Sides, Fault> {
     let spec = machine.spec();
     // Addresses that agree above the lowest bit of all masks lie on one side.
     let lowest = spec.hash.side_masks().iter().fold(0, |all, mask| all | mask).trailing_zeros();
-    let unit = 1u64 << lowest.clamp(8, 40);
+    let unit = 1u64 << lowest.clamp(7, 40);
     let mut sides = [0u64; MAX_SIDES];
     for_each_page_run(va, bytes, &mut |_, phys, bytes| {
         let (mut at, end) = (phys.get(), phys.get() + bytes.get());

@@ -3,24 +3,13 @@
 use super::files::FileId;
 use super::memory::Memory;
 use super::user::{Errno, update};
-use super::{Device, rm_alloc};
+use super::{Device, rm_alloc, rm_control};
 use crate::machine::Machine;
 use abi::RmEscape;
 use abi::rm::*;
 use core::ffi::c_void;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// `NV2080_CTRL_CMD_GR_GET_GLOBAL_SM_ORDER`: each SM's place, in `%smid` order.
-const CONTROL_SM_ORDER: u32 = 0x2080_121B;
-/// The size of its parameter, of one of its entries, and the places of the fields.
-const SM_ORDER_BYTES: usize = 9240;
-const SM_ORDER_ENTRY: usize = 18;
-const SM_ORDER_COUNT: usize = 9216;
-const SM_ORDER_TPCS: usize = 9218;
-/// SMs of a TPC, and of a GPC that is whole.
-const SMS_PER_TPC: usize = 2;
-const SMS_PER_GPC: usize = 18;
 
 /// Who asks.
 pub(super) struct Caller {
@@ -157,36 +146,12 @@ impl Rm {
         if wanted.object != wanted.client && !client.objects.contains_key(&wanted.object) {
             return Err(NV_ERR_OBJECT_NOT_FOUND);
         }
-        let asked = client.objects.get(&wanted.object).map(|object| &object.kind);
-        if wanted.cmd != CONTROL_SM_ORDER || !matches!(asked, Some(Kind::Subdevice)) {
-            return Err(NV_ERR_NOT_SUPPORTED);
-        }
-        let fill = |answer: &mut [u8; SM_ORDER_BYTES]| *answer = sm_order(caller.machine);
-        // SAFETY: the caller answers for the pointer and its size, and any bytes are a valid array.
-        unsafe { update(wanted.params as *mut c_void, wanted.params_size as usize, fill) }
-            .map_err(|_| NV_ERR_INVALID_ARGUMENT)
-    }
-}
-
-fn sm_order(machine: &Machine) -> [u8; SM_ORDER_BYTES] {
-    let spec = machine.spec();
-    let mut answer = [0; SM_ORDER_BYTES];
-    let mut put = |at: usize, value: usize| answer[at..at + 2].copy_from_slice(&(value as u16).to_le_bytes());
-    let sms = spec.sms as usize;
-    for sm in 0..sms {
-        let (gpc, tpc) = (sm / SMS_PER_GPC, sm / SMS_PER_TPC);
-        let in_gpc = sm % SMS_PER_GPC / SMS_PER_TPC;
-        // gpcId, localTpcId, localSmId, globalTpcId, virtualGpcId, migratableTpcId, ugpuId, physicalCpcId,
-        // virtualTpcId
-        let side = spec.sm_side(sm as u32) as usize;
-        let fields = [gpc, in_gpc, sm % SMS_PER_TPC, tpc, gpc, in_gpc, side, in_gpc / 3, in_gpc];
-        for (i, field) in fields.into_iter().enumerate() {
-            put(sm * SM_ORDER_ENTRY + 2 * i, field);
+        match client.objects.get(&wanted.object).map(|object| &object.kind) {
+            // SAFETY: the caller answers for the pointer and its size.
+            Some(Kind::Subdevice) => unsafe { rm_control::of_subdevice(caller.machine.spec(), wanted) },
+            _ => Err(NV_ERR_NOT_SUPPORTED),
         }
     }
-    put(SM_ORDER_COUNT, sms);
-    put(SM_ORDER_TPCS, sms.div_ceil(SMS_PER_TPC));
-    answer
 }
 
 pub(super) fn status(outcome: Result<(), u32>) -> u32 {

@@ -289,9 +289,27 @@ fn the_sides_of_the_sms_can_be_asked_for() {
     let word = |at: usize| u16::from_le_bytes([answer[at], answer[at + 1]]);
     assert_eq!((ask.status, word(9216), word(9218)), (NV_OK, 132, 66));
     assert_eq!((0..132).filter(|sm| word(sm * 18 + 12) == 1).count(), 66);
-    ask.cmd = 0x2080_1303;
+    ask.cmd = 0x2080_1328;
     p.rm_call(RmEscape::Control, &mut ask).expect("looked at");
     assert_eq!(ask.status, NV_ERR_NOT_SUPPORTED);
+}
+
+#[test]
+fn the_number_of_slices_can_be_asked_for() {
+    let p = Process::new(Bytes::mib(4), 16);
+    let ask = |count: u32, indices: [u32; 2], size: u32| {
+        let mut list = vec![0u32; 257];
+        (list[0], list[1], list[3]) = (count, indices[0], indices[1]);
+        let (client, object, params) = (p.client, p.subdevice, list.as_mut_ptr() as u64);
+        let mut ask = Nvos54 { client, object, cmd: 0x2080_1303, params, params_size: size, ..Default::default() };
+        p.rm_call(RmEscape::Control, &mut ask).expect("looked at");
+        (ask.status, list[2], list[4])
+    };
+    assert_eq!(ask(2, [0x1B, 0x23], 1028), (NV_OK, 50 << 20, 94));
+    assert_eq!(ask(1, [0x23, 0x23], 1028), (NV_OK, 94, 0));
+    assert_eq!(ask(128, [0x23, 0x23], 1028).0, NV_ERR_INVALID_ARGUMENT, "index 0 is not known");
+    assert_eq!(ask(129, [0x23, 0x23], 1028), (NV_ERR_INVALID_ARGUMENT, 0, 0));
+    assert_eq!(ask(1, [0x23, 0x23], 1024), (NV_ERR_INVALID_ARGUMENT, 0, 0));
 }
 
 #[test]

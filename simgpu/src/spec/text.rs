@@ -23,13 +23,18 @@ pub(super) fn uuid<'de, D: Deserializer<'de>>(from: D) -> Result<[u8; 16], D::Er
 }
 
 pub(super) fn masks<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u64>, D::Error> {
-    let mask = |text: String| {
-        let digits = text.strip_prefix("0x").filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
-        digits
-            .and_then(|digits| u64::from_str_radix(digits, 16).ok())
-            .ok_or_else(|| D::Error::custom(format_args!("{text:?} is no mask: write it as \"0x1cbd6ab000\"")))
-    };
-    Vec::<String>::deserialize(from)?.into_iter().map(mask).collect()
+    Vec::<String>::deserialize(from)?.iter().map(|text| parse_mask(text)).collect()
+}
+
+pub(super) fn mask<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+    parse_mask(&String::deserialize(from)?)
+}
+
+fn parse_mask<E: Error>(text: &str) -> Result<u64, E> {
+    let digits = text.strip_prefix("0x").filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
+    digits
+        .and_then(|digits| u64::from_str_radix(digits, 16).ok())
+        .ok_or_else(|| E::custom(format_args!("{text:?} is no mask: write it as \"0x1cbd6ab000\"")))
 }
 
 pub(super) fn pattern<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {

@@ -80,13 +80,14 @@ mod tests {
         for (name, _) in BUILT_IN {
             SimulatedGpu::find(name).unwrap();
         }
-        assert!(BUILT_IN.iter().any(|(name, _)| *name == "h200"));
+        let names: Vec<_> = BUILT_IN.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, ["a2000", "adversarial", "gb200", "gh200", "gtx1080", "h100", "h200", "p40", "v100"]);
     }
 
     #[test]
     fn an_unknown_name_is_answered_with_the_known_ones() {
         let error = SimulatedGpu::find("h999").unwrap_err().to_string();
-        assert!(error.contains("h999") && error.contains("h200"), "{error}");
+        assert!(error.contains("h999") && BUILT_IN.iter().all(|(name, _)| error.contains(name)), "{error}");
     }
 
     #[test]

@@ -53,7 +53,7 @@ fn distance(spec: &GpuSpec, sm: u32, slice: u32) -> u32 {
     let latency = &spec.latency;
     let per_side = spec.hash.slices_per_side();
     let (side, in_side) = (slice / per_side, slice % per_side);
-    let near = spec.sides() == 1 || side == spec.sm_side(sm);
+    let near = side == spec.sm_side(sm);
     let seated = side * per_side + twin(in_side, per_side, latency.twins);
     let seat = below(mix(u64::from(sm) << 32 | u64::from(seated)), u64::from(latency.spread_cycles) + 1) as u32;
     seat + if near { latency.near_cycles } else { latency.far_cycles }

@@ -80,8 +80,9 @@ mod tests {
         for (name, _) in BUILT_IN {
             SimulatedGpu::find(name).unwrap();
         }
-        let names: Vec<_> = BUILT_IN.iter().map(|(name, _)| *name).collect();
-        assert_eq!(names, ["a2000", "adversarial", "gb200", "gh200", "gtx1080", "h100", "h200", "p40", "v100"]);
+        for name in ["h200", "h100", "gh200", "gb200", "gtx1080", "v100", "p40", "a2000", "adversarial"] {
+            assert!(BUILT_IN.iter().any(|(known, _)| *known == name), "{name}");
+        }
     }
 
     #[test]

@@ -4,12 +4,14 @@ mod commands;
 mod deepbind;
 mod demo;
 mod doctor;
+mod explain;
 mod failure;
 mod governance;
 mod interrupt;
 mod known_gpus;
 mod libraries;
 mod mps;
+mod output;
 mod percentiles;
 mod preload;
 mod private_folder;
@@ -30,6 +32,7 @@ enum Command {
     Up(commands::up::Arguments),
     Down(commands::down::Arguments),
     Probe(commands::probe::Arguments),
+    Table(commands::table::Arguments),
     Top(commands::top::Arguments),
     Doctor(commands::doctor::Arguments),
     Demo(commands::demo::Arguments),
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         Command::Up(arguments) => commands::up::run(arguments),
         Command::Down(arguments) => commands::down::run(arguments),
         Command::Probe(arguments) => commands::probe::run(arguments),
+        Command::Table(arguments) => commands::table::run(arguments),
         Command::Top(arguments) => commands::top::run(arguments),
         Command::Doctor(arguments) => commands::doctor::run(arguments),
         Command::Demo(arguments) => commands::demo::run(arguments),

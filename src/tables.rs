@@ -87,10 +87,9 @@ fn version(path: PathBuf) -> Option<Version> {
     Some(Version { path, changed: found.modified().ok(), bytes: found.len() })
 }
 
-/// The masks that pages are coloured by; `None` where the table has only one colour.
+/// The masks that pages are coloured by; `None` where the table has only one colour, or its colours follow no XOR.
 fn hash_of(table: &Table) -> Option<HashTable> {
-    let levels = table.levels().iter().filter(|level| level.unit >= table.page());
-    let masks: Vec<u64> = levels.flat_map(|level| level.masks.iter().map(|mask| mask.0)).collect();
+    let masks: Vec<u64> = table.color_masks()?.iter().map(|mask| mask.0).collect();
     HashTable::new(u32::try_from(table.page().get()).ok()?, &masks)
 }
 

@@ -143,7 +143,7 @@ fn a_table_that_cannot_be_used_is_refused_before_the_program_starts() {
     refused(&["GPU-deadbeef", "missile probe"]);
     edit_table(&path, |content| content.replace("580.159.04", "580.95.05"));
     refused(&["580.95.05", "580.159.04", "missile probe"]);
-    edit_table(&path, |content| content.replace("version = 1", "version = 99"));
+    edit_table(&path, |content| content.replace("version = 2", "version = 99"));
     refused(&["version 99", "missile probe"]);
 
     let said = said(&mut tenant(&place));

@@ -45,6 +45,9 @@ pub trait Bench {
     /// The memory whose lines may be timed.
     fn memory(&self) -> &[Stretch];
 
+    /// How much memory the GPU has.
+    fn vram(&self) -> Bytes;
+
     /// Times every line from each of `blocks` blocks, the least of `reps` tries; while they last, one block an SM.
     fn latencies(&mut self, blocks: u32, lines: &[DeviceVa], reps: u32) -> Result<Measurement, BenchError>;
 }

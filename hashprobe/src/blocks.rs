@@ -16,6 +16,17 @@ const FEWEST_BLOCKS: usize = 4;
 /// The most granules of a half unit.
 const LONGEST: u64 = 32;
 
+/// How often a set of slices must come, as a share of what is usual, to be none of a mistaken line.
+const RARE: f64 = 0.2;
+
+/// Whether most of a block is of one label.
+fn mostly_one(block: &[usize], labels: &[u32]) -> bool {
+    let mut of_block: Vec<u32> = block.iter().map(|&at| labels[at]).collect();
+    of_block.sort_unstable();
+    let most = of_block.chunk_by(|a, b| a == b).map(<[u32]>::len).max().unwrap_or(0);
+    most as f64 >= MOST * block.len() as f64
+}
+
 /// The lines of a measurement by address.
 pub(crate) struct Places {
     /// Line numbers (address over 128) and places in the measurement, in order of address.
@@ -50,7 +61,7 @@ impl Places {
         let mut granule = LINE.get();
         loop {
             let blocks = self.whole(2 * granule);
-            let one = blocks.iter().filter(|block| block.iter().all(|&at| labels[at] == labels[block[0]])).count();
+            let one = blocks.iter().filter(|block| mostly_one(block, labels)).count();
             if blocks.len() < FEWEST_BLOCKS || (one as f64) < share * blocks.len() as f64 {
                 return Bytes::new(granule);
             }
@@ -82,11 +93,31 @@ impl Places {
             blocks.len() >= FEWEST_BLOCKS && count as f64 >= MOST * blocks.len() as f64
         };
         let sizes = (2..).map(|log2| granule.get() << log2).take_while(|size| size / 2 / granule.get() <= LONGEST);
-        let Some(mut unit) = sizes.into_iter().find(|&size| agreeing(size, true)) else { return granule };
+        let Some(mut unit) = sizes.into_iter().find(|&size| agreeing(size, true)) else {
+            return if self.keeps_to_sets(labels, 2 * granule.get(), slices) { granule + granule } else { granule };
+        };
         while agreeing(2 * unit, false) {
             unit *= 2;
         }
         Bytes::new(unit)
+    }
+
+    /// Whether the blocks of two granules are of two slices each, and each slice is with one other only: the two take
+    /// turns inside the block, in an order that may change from block to block.
+    fn keeps_to_sets(&self, labels: &[u32], size: u64, slices: usize) -> bool {
+        let mut counts: BTreeMap<BTreeSet<u32>, usize> = BTreeMap::new();
+        let blocks = self.whole(size);
+        for block in &blocks {
+            *counts.entry(block.iter().map(|&at| labels[at]).collect()).or_default() += 1;
+        }
+        // A mistaken line makes a set that hardly comes again.
+        let usual = blocks.len() as f64 / (slices as f64 / 2.0);
+        let sets: Vec<_> = counts.iter().filter(|&(_, &count)| count as f64 >= RARE * usual).collect();
+        let members: Vec<u32> = sets.iter().flat_map(|(set, _)| set.iter().copied()).collect();
+        let covered: usize = sets.iter().map(|&(_, &count)| count).sum();
+        let distinct = members.iter().collect::<BTreeSet<_>>().len() == members.len();
+        let twos = sets.iter().all(|(set, _)| set.len() == 2);
+        blocks.len() >= FEWEST_BLOCKS && twos && distinct && covered as f64 >= MOST * blocks.len() as f64
     }
 
     /// The lines that lie together in a unit and share a slice there, because they do so in (nearly) all units.
@@ -110,7 +141,9 @@ impl Places {
             groups.entry((line / unit_lines, class[position])).or_default().push(at);
         }
         let unit_of = groups.keys().map(|&(unit, _)| unit).collect();
-        Groups { unit_of, lines: groups.into_values().collect() }
+        let firsts = (0..positions).filter(|&position| class[position] == position);
+        let offsets = firsts.map(|position| Bytes::new(position as u64 * granule.get())).collect();
+        Groups { unit_of, lines: groups.into_values().collect(), offsets }
     }
 }
 
@@ -120,6 +153,8 @@ pub(crate) struct Groups {
     pub(crate) unit_of: Vec<u64>,
     /// By group: the places of its lines.
     pub(crate) lines: Vec<Vec<usize>>,
+    /// Where in a unit its groups begin.
+    pub(crate) offsets: Vec<Bytes>,
 }
 
 impl Groups {

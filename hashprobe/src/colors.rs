@@ -12,9 +12,11 @@
 //! [`Pages::looked_at`] says, that is unlikely, and pages outside the domain of a lookup have no colour.
 
 use crate::gf2::Span;
+use crate::level::plain_bytes;
 use crate::{Function, Mask, XorHash};
 use core::ops::Range;
 use fastrand::Rng;
+use serde::{Deserialize, Serialize};
 use units::{Bytes, PhysAddr};
 
 /// The page sizes that a GPU can map, the finest first.
@@ -46,7 +48,44 @@ pub struct Pages {
     pub looked_at: Option<u64>,
 }
 
+/// The colours of a level's pages of one size, as a table file says them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PageColors {
+    /// Which level.
+    pub level: String,
+    /// The size of a page.
+    #[serde(rename = "page_bytes", with = "plain_bytes")]
+    pub page: Bytes,
+    /// How many colours; 1 means that pages of this size cannot be told apart.
+    pub colors: u32,
+    /// The share of all classes that the smallest colour has.
+    pub share: f64,
+    /// The most classes that one page touches.
+    pub touches: u32,
+    /// How many pages this was found on; `None` where it holds for all.
+    pub looked_at: Option<u64>,
+}
+
+impl PageColors {
+    pub(crate) fn of(level: String, pages: &Pages) -> PageColors {
+        PageColors {
+            level,
+            page: pages.page,
+            colors: pages.colors.len() as u32,
+            share: pages.colors.iter().map(|color| color.share).fold(1.0, f64::min),
+            touches: pages.touches as u32,
+            looked_at: pages.looked_at,
+        }
+    }
+}
+
 impl Pages {
+    /// By class: its colour; the number of colours for a class that no page seen touches.
+    pub(crate) fn colors_of_classes(&self, classes: u32) -> Vec<u32> {
+        (0..classes).map(|class| self.color_of(class).unwrap_or(self.colors.len()) as u32).collect()
+    }
+
     /// The colour of the page that an address lies in, by the class of the address.
     pub fn color_of(&self, class: u32) -> Option<usize> {
         self.colors.iter().position(|color| color.classes.binary_search(&class).is_ok())

@@ -30,6 +30,7 @@ pub struct CudaBench {
     driver: Rc<Driver>,
     gpu: GpuInfo,
     memory: Vec<Stretch>,
+    vram: Bytes,
     kernel: CUfunction,
     shared_bytes: c_uint,
     // Freed in this order.
@@ -46,12 +47,9 @@ impl CudaBench {
         let gpu = describe(&driver, device, kernel_driver)?;
         let context = PrimaryContext::enter(&driver, device)?;
         let (kernel, shared_bytes) = load_kernel(&driver, device)?;
-        let pieces = take_memory(&driver)?;
-        let mut memory = Vec::new();
-        for piece in &pieces {
-            memory.extend(stretches(extents, piece.va, piece.bytes)?);
-        }
-        Ok(CudaBench { driver, gpu, memory, kernel, shared_bytes, _pieces: pieces, _context: context })
+        let (free, vram) = memory_info(&driver)?;
+        let (pieces, memory) = take_memory(&driver, free, extents)?;
+        Ok(CudaBench { driver, gpu, memory, vram, kernel, shared_bytes, _pieces: pieces, _context: context })
     }
 }
 
@@ -62,6 +60,10 @@ impl Bench for CudaBench {
 
     fn memory(&self) -> &[Stretch] {
         &self.memory
+    }
+
+    fn vram(&self) -> Bytes {
+        self.vram
     }
 
     fn latencies(&mut self, blocks: u32, lines: &[DeviceVa], reps: u32) -> Result<Measurement, BenchError> {
@@ -114,7 +116,6 @@ impl Bench for CudaBench {
 struct Allocation {
     driver: Rc<Driver>,
     va: CUdeviceptr,
-    bytes: Bytes,
 }
 
 impl Allocation {
@@ -122,7 +123,7 @@ impl Allocation {
         let mut va = 0;
         // SAFETY: `va` is a place for an address.
         unsafe { driver.allocate(&mut va, bytes.as_usize()) }?;
-        Ok(Allocation { driver: Rc::clone(driver), va, bytes })
+        Ok(Allocation { driver: Rc::clone(driver), va })
     }
 }
 
@@ -214,27 +215,44 @@ fn load_kernel(driver: &Driver, device: CUdevice) -> Result<(CUfunction, c_uint)
     Ok((kernel, shared))
 }
 
-/// Most of the free memory, in pieces that are halved where the driver has none as large.
-fn take_memory(driver: &Rc<Driver>) -> Result<Vec<Allocation>, BenchError> {
+/// How much memory is free, and how much there is.
+fn memory_info(driver: &Driver) -> Result<(Bytes, Bytes), BenchError> {
     let (mut free, mut total) = (0, 0);
     // SAFETY: both are places for numbers.
     unsafe { driver.memory_info(&mut free, &mut total) }?;
-    let free = Bytes::new(free as u64);
+    Ok((Bytes::new(free as u64), Bytes::new(total as u64)))
+}
+
+/// Most of the free memory and what lies behind it, in pieces that are halved where the driver has none as large, or
+/// none that lies in VRAM in one piece: of others the physical addresses are not known.
+fn take_memory(
+    driver: &Rc<Driver>,
+    free: Bytes,
+    extents: ExtentsFn,
+) -> Result<(Vec<Allocation>, Vec<Stretch>), BenchError> {
     let mut left = free.saturating_sub(RESERVE).saturating_sub(Bytes::new(free.get() / 50));
     let (mut piece, least) = PIECES;
-    let mut pieces = Vec::new();
+    let (mut pieces, mut memory) = (Vec::new(), Vec::new());
+    let mut unknown = None;
     while left >= least && piece >= least {
         let bytes = piece.min(left);
         match Allocation::of(driver, bytes) {
-            Ok(allocation) => {
-                left = left - bytes;
-                pieces.push(allocation);
-            }
+            Ok(allocation) => match stretches(extents, allocation.va, bytes) {
+                Ok(found) => {
+                    left = left - bytes;
+                    memory.extend(found);
+                    pieces.push(allocation);
+                }
+                Err(error) => {
+                    piece = Bytes::new(bytes.get() / 2);
+                    unknown = Some(error);
+                }
+            },
             Err(BenchError::Call { code: CUDA_ERROR_OUT_OF_MEMORY, .. }) => piece = Bytes::new(bytes.get() / 2),
             Err(error) => return Err(error),
         }
     }
-    if pieces.is_empty() { Err(BenchError::NoMemory { free }) } else { Ok(pieces) }
+    if pieces.is_empty() { Err(unknown.unwrap_or(BenchError::NoMemory { free })) } else { Ok((pieces, memory)) }
 }
 
 /// `missile_extents`, where this process runs with `libmissile.so`.

@@ -94,6 +94,15 @@ impl Function {
         }
     }
 
+    /// An error where it is none: what a file says may be anything.
+    pub(crate) fn check(&self) -> Result<(), BadFunction> {
+        match self {
+            Function::Xor(hash) => hash.check(),
+            Function::Permutation(permutation) => permutation.check(),
+            Function::Lut(_) => Ok(()),
+        }
+    }
+
     /// What goes into the table file.
     pub fn describe(&self) -> Description {
         match self {

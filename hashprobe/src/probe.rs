@@ -1,64 +1,63 @@
 //! The probe: from latencies to a channel hash that holds.
 //!
-//! A GPU whose L2 has two sides answers an atomic faster where the line's side is the SM's own: on an H200 256 to
-//! 320 cycles against 432 to 528. Which side a line is on is the parity of some physical address bits; there,
-//! `0x1c_bd6a_b000`. So the probe
-//!
-//! 1. times random lines from every part of the memory, from a few SMs ([`Bench`]);
-//! 2. splits each SM's latencies into two humps and lets the SMs vote on each line;
-//! 3. solves `far = parity(address & mask) ^ c` over GF(2) from the lines that no SM contests ([`gf2::fit`]); `c`
-//!    tells only which side the first SM is on, so a colour is the parity without it;
-//! 4. checks the mask on other lines. Contested ones are timed once more with four times the tries, and count as
-//!    wrong where SMs still disagree: nothing is left out of the accuracy;
-//! 5. finds the near side of every SM.
+//! The side is solved first, from few SMs and many lines ([`crate::side`]); then slices and channels, from all SMs
+//! ([`crate::slices`]). What pages can be coloured by follows from those levels that hold ([`crate::colors`]).
 
-use crate::gf2::{self, Equation};
-use crate::lines::{self, Line};
-use crate::vote::Vote;
-use crate::{Bench, BenchError, GpuInfo, Kind, Level, Mask, Measurement, sm_sides};
+use crate::colors::{self, NoColors, PageColors};
+use crate::gf2::Span;
+use crate::lines::{self, LINE, Line};
+use crate::slices::{self, Slices};
+use crate::solve::{Solved, Unsolved};
+use crate::survey::Memory;
+use crate::{Bench, BenchError, Function, GpuInfo, Kind, Level, Mask, Measurement, Structure, side};
 use core::fmt;
+use core::ops::Range;
 use fastrand::Rng;
 use std::time::Instant;
-use units::{Bytes, DeviceVa, Nanos, PhysAddr};
+use units::{Bytes, Nanos, PhysAddr};
 
 /// How thorough a probe is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// How many lines the hash is solved from.
+    /// How many lines the side is solved from.
     pub samples: usize,
     /// How many other lines it is checked on.
     pub held_out: usize,
-    /// How often each line is timed from each SM; the least latency counts.
+    /// How often each of them is timed from each SM; the least latency counts.
     pub reps: u32,
+    /// Whether slices and channels are looked for beside the side: that takes seconds instead of a part of one.
+    pub slices: bool,
     /// Chooses the lines: the same seed on the same memory measures the same ones.
     pub seed: u64,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { samples: 8_192, held_out: 65_536, reps: 8, seed: 1 }
+        Options { samples: 8_192, held_out: 65_536, reps: 8, slices: true, seed: 1 }
     }
 }
 
-/// What a probe is about to do.
+/// What a probe is about to do, or has done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// Time so many lines.
+    /// It will time so many lines.
     Measuring(usize),
-    /// Solve for the mask, from so many lines.
+    /// It has timed so many of them.
+    Measured(usize),
+    /// It sorts so many lines into slices.
+    Sorting(usize),
+    /// It solves for a function, from so many lines.
     Solving(usize),
-    /// Time so many contested lines once more.
-    MeasuringAgain(usize),
-    /// Find the sides of so many SMs.
+    /// It finds the sides of so many SMs.
     PlacingSms(u32),
 }
 
 impl fmt::Display for Progress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Progress::Measuring(lines) => write!(f, "timing {lines} lines"),
+            Progress::Measuring(_) | Progress::Measured(_) => f.write_str("timing lines"),
+            Progress::Sorting(lines) => write!(f, "sorting {lines} lines into slices"),
             Progress::Solving(lines) => write!(f, "solving the hash from {lines} lines"),
-            Progress::MeasuringAgain(lines) => write!(f, "timing {lines} contested lines again"),
             Progress::PlacingSms(sms) => write!(f, "finding the sides of {sms} SMs"),
         }
     }
@@ -103,18 +102,41 @@ pub enum Uncolorable {
         /// Of how many.
         held_out: usize,
     },
-    /// Colours alternate within the smallest page.
-    #[error("sides alternate every {unit}, so that each 4 KiB page lies on both")]
-    TooFine {
-        /// How much is of one colour.
-        unit: Bytes,
+    /// A level holds, but no page keeps to a part of its classes.
+    #[error("the hash of the {level}s is known, but {reason}")]
+    Pages {
+        /// The level.
+        level: &'static str,
+        /// Why.
+        reason: NoColors,
+    },
+    /// No function of the slices holds.
+    #[error(
+        "the best function of the {level}s, a {kind}, foretells {:.2} % of {held_out} other units only, 99.9 % are \
+         needed", 100.0 * .accuracy
+    )]
+    Unusable {
+        /// The level.
+        level: &'static str,
+        /// What the function is.
+        kind: Kind,
+        /// The share of lines that it foretells.
+        accuracy: f64,
+        /// Of how many units.
+        held_out: usize,
+    },
+    /// There is not even a lookup.
+    #[error("no function of the {level}s was found")]
+    Unsolved {
+        /// The level.
+        level: &'static str,
     },
 }
 
 /// What a probe rests on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Effort {
-    /// How many lines the hash was to be solved from.
+    /// How many lines the side was to be solved from.
     pub samples: usize,
     /// How many of them were left out because SMs disagreed.
     pub contested: usize,
@@ -124,8 +146,29 @@ pub struct Effort {
     pub measured_again: usize,
     /// How often each line was timed from each SM.
     pub reps: u32,
+    /// How many lines were timed to find slices and channels; 0 where none were found.
+    pub slice_lines: usize,
+    /// How much memory the lines were taken from.
+    pub memory: Bytes,
     /// The highest line timed; whether bits above it count is not known.
     pub highest: PhysAddr,
+}
+
+/// What the L2 is made of, as far as latencies show it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Layout {
+    /// The structure of some windows of lines.
+    pub structure: Structure,
+    /// The latencies that it was found in, in sixteenths of a cycle.
+    pub latencies: Measurement,
+    /// The lines of these.
+    pub lines: Vec<PhysAddr>,
+    /// The noise of a latency, in cycles.
+    pub noise_cycles: f64,
+    /// The share of the units timed later that fit no slice.
+    pub strange: f64,
+    /// What became of each level that was looked for beside the side: its name, and what was tried.
+    pub tried: Vec<(&'static str, String)>,
 }
 
 /// What a probe found.
@@ -133,16 +176,23 @@ pub struct Effort {
 pub struct Finding {
     /// Of which GPU.
     pub gpu: GpuInfo,
-    /// The levels of the channel hash that are solved.
+    /// The levels of the channel hash, the coarsest first; those that do not hold are marked as not usable.
     pub levels: Vec<Level>,
-    /// How many colours a page can have.
+    /// How many colours tenants' pages can have: see [`Finding::color_level`].
     pub colors: u32,
-    /// Why that is only one, where it is.
-    pub uncolorable: Option<Uncolorable>,
-    /// The largest page size at which a page has one colour.
+    /// The level that they follow: the side where there is one, as a tenant's SMs have to be of its memory's side; else
+    /// the one with the most colours.
+    pub color_level: Option<usize>,
+    /// The page size of these colours, the largest at which a page has one.
     pub page: Bytes,
+    /// The colours of every usable level at every page size.
+    pub pages: Vec<PageColors>,
+    /// Why there is only one colour, where there is.
+    pub uncolorable: Option<Uncolorable>,
     /// The near side of each SM by `%smid`; `None` where it is not known, empty where there are no sides.
     pub sm_side: Vec<Option<u32>>,
+    /// What the L2 is made of; `None` where no slices could be told apart.
+    pub layout: Option<Layout>,
     /// What it rests on.
     pub effort: Effort,
     /// How long it took.
@@ -163,6 +213,22 @@ pub enum ProbeError {
         /// How many are asked for.
         wanted: usize,
     },
+    /// Some address bits do not vary in the memory at hand.
+    #[error(
+        "only {free} of the GPU's {vram} can be looked at, and {hidden} of the {bits} address bits that may count do not \
+         vary in it, so the hash would hold for a part of the memory only: end the programs that use the GPU, then \
+         probe again"
+    )]
+    TooFull {
+        /// How much is at hand.
+        free: Bytes,
+        /// How much there is.
+        vram: Bytes,
+        /// How many independent bits cannot be seen.
+        hidden: usize,
+        /// How many there are.
+        bits: usize,
+    },
     /// No lines are asked for.
     #[error("samples, held-out lines and tries must all be at least 1")]
     NothingAsked,
@@ -178,23 +244,6 @@ pub enum ProbeError {
     },
 }
 
-/// How many blocks, on as many SMs, vote on a line.
-const VOTERS: u32 = 8;
-/// The address bits that may count: above a line, below 2^52.
-const ADDRESS_BITS: u64 = (1 << 52) - lines::LINE.get();
-/// The unknown that stands for which side the first SM is on.
-const FIRST_SM: u64 = 1 << 63;
-/// How many subsets of equations are tried: enough with 8 % of them wrong.
-const TRIES: usize = 1_000;
-/// The accuracy at which a mask counts as solved.
-const SOLVED: f64 = 0.999;
-/// How many lines of known side help to line up a second measurement with the first.
-const ANCHORS: usize = 256;
-/// How many lines of each side place the SMs.
-const PLACING_LINES: usize = 128;
-/// The page sizes that a GPU can map.
-const PAGES: [Bytes; 3] = [Bytes::mib(2), Bytes::kib(64), Bytes::kib(4)];
-
 /// Measures and solves the channel hash of a GPU. That a GPU has one colour is a finding, not an error.
 pub fn probe(
     bench: &mut dyn Bench,
@@ -209,134 +258,131 @@ pub fn probe(
     let wanted = options.samples + options.held_out;
     let chosen = lines::choose(bench.memory(), wanted, &mut rng)
         .map_err(|lines| ProbeError::TooLittleMemory { lines, wanted })?;
+    let memory = Memory::of(bench.memory());
+    check_reach(&chosen, memory.total(), bench.vram())?;
     let mut finding = Finding {
         gpu: bench.gpu().clone(),
         levels: Vec::new(),
         colors: 1,
+        color_level: None,
+        page: Bytes::mib(2),
+        pages: Vec::new(),
         uncolorable: None,
-        page: PAGES[0],
         sm_side: Vec::new(),
+        layout: None,
         effort: Effort {
             samples: options.samples,
             contested: 0,
             held_out: options.held_out,
             measured_again: 0,
             reps: options.reps,
+            slice_lines: 0,
+            memory: memory.total(),
             highest: chosen.iter().map(|line| line.phys).max().unwrap_or_default(),
         },
         took: Nanos::ZERO,
     };
-    match side_level(bench, options, &chosen, &mut finding.effort, &mut rng, progress)? {
+    match side::level(bench, options, &chosen, &mut finding.effort, &mut rng, progress)? {
         Err(reason) => finding.uncolorable = Some(reason),
         Ok(level) => {
-            finding.sm_side = place_sms(bench, level.masks[0], &chosen, options.reps, progress)?;
-            match PAGES.into_iter().find(|&page| page <= level.unit) {
-                Some(page) => (finding.page, finding.colors) = (page, level.classes),
-                None => finding.uncolorable = Some(Uncolorable::TooFine { unit: level.unit }),
-            }
+            finding.sm_side = side::place_sms(bench, level.masks[0], &chosen, options.reps, progress)?;
             finding.levels.push(level);
         }
     }
+    let slices = if options.slices { slices::find(bench, &memory, &mut rng, progress)? } else { None };
+    if let Some(slices) = slices {
+        finding.add(slices);
+    }
+    finding.color(&memory.ranges(), &mut rng);
     finding.took = started.elapsed().into();
     Ok(finding)
 }
 
-/// Solves the side from the first lines and checks it on the rest.
-fn side_level(
-    bench: &mut dyn Bench,
-    options: &Options,
-    chosen: &[Line],
-    effort: &mut Effort,
-    rng: &mut Rng,
-    progress: &mut dyn FnMut(Progress),
-) -> Result<Result<Level, Uncolorable>, ProbeError> {
-    progress(Progress::Measuring(chosen.len()));
-    let mut vote = match Vote::of(&measure(bench, chosen, options.reps)?, chosen.len()) {
-        Ok(vote) => vote,
-        Err(reason) => return Ok(Err(reason)),
-    };
-    let equations: Vec<Equation> = (0..options.samples)
-        .filter(|&i| !vote.contested[i])
-        .map(|i| Equation { terms: chosen[i].phys.get() & ADDRESS_BITS | FIRST_SM, value: vote.far[i] })
-        .collect();
-    effort.contested = options.samples - equations.len();
-    progress(Progress::Solving(equations.len()));
-    let Some(fit) = gf2::fit(&equations, TRIES, rng) else { return Ok(Err(Uncolorable::NoXor)) };
-    let mask = Mask(fit.unknowns & ADDRESS_BITS);
-    if mask.0 == 0 {
-        return Ok(Err(Uncolorable::NoXor));
-    }
-
-    effort.measured_again = measure_again(bench, options, chosen, &mut vote, progress)?;
-    let right = (options.samples..chosen.len()).filter(|&i| {
-        let equation = Equation { terms: chosen[i].phys.get() & ADDRESS_BITS | FIRST_SM, value: vote.far[i] };
-        !vote.contested[i] && equation.holds(fit.unknowns)
-    });
-    let accuracy = right.count() as f64 / options.held_out as f64;
-    if accuracy < SOLVED {
-        return Ok(Err(Uncolorable::Inaccurate { mask, accuracy, held_out: options.held_out }));
-    }
-    Ok(Ok(Level {
-        name: "side".to_owned(),
-        unit: mask.unit(),
-        kind: Kind::Xor,
-        masks: vec![mask],
-        classes: 2,
-        accuracy,
-        held_out: options.held_out as u64,
-    }))
+/// Refuses memory in which not all address bits vary: a mask found in it may be another's sum with bits that it hides.
+fn check_reach(chosen: &[Line], free: Bytes, vram: Bytes) -> Result<(), ProbeError> {
+    let first = chosen[0].phys.get();
+    let seen = chosen.iter().map(|line| line.phys.get() ^ first).collect::<Span>().rank();
+    let bits = vram.get().next_power_of_two().ilog2().saturating_sub(LINE.get().ilog2()) as usize;
+    let hidden = bits.saturating_sub(seen);
+    if hidden > 0 { Err(ProbeError::TooFull { free, vram, hidden, bits }) } else { Ok(()) }
 }
 
-/// Times the contested held-out lines once more, with more tries, and takes the answers over; how many there were.
-fn measure_again(
-    bench: &mut dyn Bench,
-    options: &Options,
-    chosen: &[Line],
-    vote: &mut Vote,
-    progress: &mut dyn FnMut(Progress),
-) -> Result<usize, ProbeError> {
-    let contested: Vec<usize> = (options.samples..chosen.len()).filter(|&i| vote.contested[i]).collect();
-    if contested.is_empty() {
-        return Ok(0);
+impl Finding {
+    /// Adds the levels of slices and channels.
+    fn add(&mut self, slices: Slices) {
+        self.effort.slice_lines = slices.timed;
+        let held_out = slices.held_out;
+        let mut tried = Vec::new();
+        let found = slices.channels.map(|found| ("channel", found)).into_iter().chain([("slice", slices.slices)]);
+        for (name, found) in found {
+            tried.push((name, what_was_tried(&found)));
+            let reason = match found {
+                Ok(found) => {
+                    let Solved { function, accuracy, usable, .. } = found;
+                    let kind = function.kind();
+                    self.levels.push(Level::new(name, function, accuracy, held_out as u64));
+                    (!usable).then_some(Uncolorable::Unusable { level: name, kind, accuracy, held_out })
+                }
+                Err(_) => Some(Uncolorable::Unsolved { level: name }),
+            };
+            // What hinders the finest level says most.
+            self.uncolorable = reason.or(self.uncolorable);
+        }
+        self.layout = Some(Layout {
+            noise_cycles: slices::noise_in_cycles(&slices.structure),
+            structure: slices.structure,
+            latencies: slices.windows.0,
+            lines: slices.windows.1,
+            strange: slices.strange,
+            tried,
+        });
     }
-    progress(Progress::MeasuringAgain(contested.len()));
-    // Other SMs may answer this time, so lines of known side say which of their labels is which.
-    let anchors: Vec<usize> = (0..options.samples).filter(|&i| !vote.contested[i]).take(ANCHORS).collect();
-    let again: Vec<usize> = anchors.iter().chain(&contested).copied().collect();
-    let places: Vec<Line> = again.iter().map(|&i| chosen[i]).collect();
-    let Ok(second) = Vote::of(&measure(bench, &places, options.reps.saturating_mul(4))?, places.len()) else {
-        return Ok(contested.len());
-    };
-    let same = anchors.iter().zip(&second.far).filter(|&(&i, &far)| vote.far[i] == far).count();
-    let inverse = 2 * same < anchors.len();
-    for (at, &i) in again.iter().enumerate().skip(anchors.len()) {
-        vote.far[i] = second.far[at] != inverse;
-        vote.contested[i] = second.contested[at];
+
+    /// Finds the colours of pages.
+    fn color(&mut self, memory: &[Range<PhysAddr>], rng: &mut Rng) {
+        let mut best: Option<(usize, u32, Bytes)> = None;
+        let mut none = None;
+        for (at, level) in self.levels.iter_mut().enumerate().filter(|(_, level)| level.usable) {
+            let Some(function) = level.function() else { continue };
+            let coloring = colors::colors(&function, memory, rng);
+            self.pages.extend(coloring.sizes.iter().map(|pages| PageColors::of(level.name.clone(), pages)));
+            match coloring.auto {
+                Ok(size) => {
+                    let pages = &coloring.sizes[size];
+                    let (colors, page) = (pages.colors.len() as u32, pages.page);
+                    if !matches!(function, Function::Xor(_)) {
+                        level.color_of_class = pages.colors_of_classes(function.classes());
+                    }
+                    let better = best.is_none_or(|(of, most, largest)| {
+                        self.sm_side.is_empty() && of < at && (colors, page) > (most, largest)
+                    });
+                    best = if better { Some((at, colors, page)) } else { best };
+                }
+                Err(reason) => none = Some(Uncolorable::Pages { level: level_name(&level.name), reason }),
+            }
+        }
+        match best {
+            Some((level, colors, page)) => {
+                (self.color_level, self.colors, self.page, self.uncolorable) = (Some(level), colors, page, None);
+            }
+            None => self.uncolorable = none.or(self.uncolorable),
+        }
     }
-    Ok(contested.len())
 }
 
-fn measure(bench: &mut dyn Bench, lines: &[Line], reps: u32) -> Result<Measurement, ProbeError> {
-    let places: Vec<DeviceVa> = lines.iter().map(|line| line.va).collect();
-    let measurement = bench.latencies(VOTERS, &places, reps)?;
-    let cells = measurement.cycles.len();
-    if cells != VOTERS as usize * lines.len() {
-        return Err(ProbeError::WrongShape { cells, blocks: VOTERS, lines: lines.len() });
-    }
-    Ok(measurement)
+fn level_name(name: &str) -> &'static str {
+    ["side", "channel", "slice"].into_iter().find(|&known| known == name).unwrap_or("level")
 }
 
-fn place_sms(
-    bench: &mut dyn Bench,
-    mask: Mask,
-    chosen: &[Line],
-    reps: u32,
-    progress: &mut dyn FnMut(Progress),
-) -> Result<Vec<Option<u32>>, ProbeError> {
-    progress(Progress::PlacingSms(bench.gpu().sms));
-    let of = |class: u32| -> Vec<DeviceVa> {
-        let lines = chosen.iter().filter(|line| mask.parity(line.phys) == class);
-        lines.map(|line| line.va).take(PLACING_LINES).collect()
+fn what_was_tried(found: &Result<Solved, Unsolved>) -> String {
+    let tried = match found {
+        Ok(solved) => &solved.tried,
+        Err(unsolved) => &unsolved.tried,
     };
-    Ok(sm_sides::find(bench, [&of(0), &of(1)], reps)?)
+    let outcome = |outcome: &Result<f64, _>| match outcome {
+        Ok(share) => format!("foretells {:.3} %", 100.0 * share),
+        Err(reason) => format!("{reason}"),
+    };
+    let tried = tried.iter().map(|tried| format!("{}: {}", tried.method, outcome(&tried.outcome)));
+    tried.collect::<Vec<String>>().join("; ")
 }

@@ -1,5 +1,6 @@
 //! What `missile probe --json` prints.
 
+use crate::colors::PageColors;
 use crate::{GpuEntry, Level};
 use serde::Serialize;
 use std::path::Path;
@@ -13,12 +14,18 @@ pub struct Report<'a> {
     pub page_bytes: u64,
     /// How many colours there are.
     pub colors: u32,
+    /// The level whose classes they follow.
+    pub color_level: Option<&'a str>,
     /// The size below which all addresses are on the same slices.
     pub granule_bytes: Option<u64>,
+    /// The size below which all addresses are on one slice.
+    pub interleave_bytes: Option<u64>,
     /// How many L2 slices there are.
     pub slices: Option<u32>,
     /// Why there is only one colour, where there is.
     pub why_not: Option<&'a str>,
+    /// The colours of every usable level at every page size.
+    pub pages: &'a [PageColors],
     /// The levels of the channel hash.
     pub levels: &'a [Level],
     /// The near side of each SM by `%smid`, -1 where it is not known.

@@ -3,14 +3,14 @@
 //! On an H200 a 1 KiB unit alternates between two slices, and each slice shares units with exactly two others: drawn
 //! as a graph, the 47 slices of a side are one ring. Two slices may be so placed on the chip that no SM sees a
 //! difference (there, 2 pairs a side). As a cluster they have twice as many lines and twice as many partners as
-//! others, so they show. Which partner belongs to which of the two is told by how far apart the units of one slice lie:
-//! some gaps are common for all other slices and some never come (on an H200, two units in the same 16 KiB). Of the
-//! three ways to deal four partners out, the one with the likelier gaps is taken.
-//!
-//! That a ring closes does not confirm the choice: on the recorded H200 the second best choice for all four closes into
-//! rings of 47 as well, and only a mixture leaves 41 and 6. The odds say how sure it is.
+//! others, so they show. Which partner belongs to which of the two is told by regularity. Of the three ways to deal four
+//! partners out, one gives two rings, or a ring in which a part is turned the other way round. Flipping an address bit
+//! steps around the right ring by few numbers of places (see [`crate::solve::ring`]), around a wrong one by many. All
+//! ways for all doubles of a ring are tried, and the one with the fewest steps is taken.
 
+use crate::solve::Sample;
 use std::collections::{BTreeMap, BTreeSet};
+use units::Bytes;
 
 /// How many times as many units as others a cluster must have to be taken for two slices.
 const TWICE: f64 = 1.5;
@@ -25,15 +25,14 @@ pub(crate) struct Unit {
     pub(crate) slices: [u32; 2],
 }
 
-impl Unit {
-    fn partner(&self, slice: u32) -> Option<u32> {
-        match self.slices {
-            [a, b] if a == b => None,
-            [a, b] if a == slice => Some(b),
-            [a, b] if b == slice => Some(a),
-            _ => None,
-        }
-    }
+/// The units of two slices; the samples of a unit come one after the other.
+pub(crate) fn units(samples: &[Sample], unit: Bytes) -> Vec<Unit> {
+    let number = |sample: &Sample| sample.at.get() / unit.get();
+    let of_two = |of_unit: &[Sample]| match of_unit {
+        [a, b] => Some(Unit { number: number(a), slices: [a.class, b.class] }),
+        _ => None,
+    };
+    samples.chunk_by(|a, b| number(a) == number(b)).filter_map(of_two).collect()
 }
 
 /// How many units two different slices share, the lower first, without what is so rare that it is a mistake.
@@ -60,97 +59,149 @@ pub(crate) fn partners(pairs: &BTreeMap<(u32, u32), usize>) -> BTreeMap<u32, BTr
     partners
 }
 
-/// Gives clusters that are two slices a second number, from `count` on: how many there were, and the logarithm of the
-/// odds of the least certain one (infinite where all are certain).
-pub(crate) fn split(units: &mut [Unit], count: usize) -> (usize, f64) {
-    let (mut splits, mut least) = (0, f64::INFINITY);
-    while let Some((slice, moved, odds)) = next_split(units) {
-        least = least.min(odds);
-        let new = (count + splits) as u32;
-        for unit in units.iter_mut() {
-            if unit.partner(slice).is_some_and(|partner| moved.contains(&partner)) {
-                let at = usize::from(unit.slices[1] == slice);
-                unit.slices[at] = new;
-            }
-        }
-        splits += 1;
-    }
-    (splits, least)
+/// Most clusters of one connected set that are looked into for being two slices: each has three ways to be divided.
+const MOST_DOUBLES: usize = 6;
+
+/// Which clusters are two slices.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Split {
+    /// The second number of a cluster, with some partners.
+    moved: BTreeMap<(u32, u32), u32>,
+    /// How many second numbers there are.
+    pub(crate) new: usize,
+    /// By how much the steps of the least certain ring are fewer than in the second best way (as a ratio; infinite
+    /// where all are certain).
+    pub(crate) margin: f64,
 }
 
-/// A cluster that is two slices, the partners of the second, and the logarithm of the odds for that.
-fn next_split(units: &[Unit]) -> Option<(u32, [u32; 2], f64)> {
+impl Default for Split {
+    fn default() -> Self {
+        Split { moved: BTreeMap::new(), new: 0, margin: f64::INFINITY }
+    }
+}
+
+impl Split {
+    /// The slices of a unit of two clusters.
+    pub(crate) fn slices(&self, [a, b]: [u32; 2]) -> [u32; 2] {
+        let number = |slice, partner| self.moved.get(&(slice, partner)).copied().unwrap_or(slice);
+        [number(a, b), number(b, a)]
+    }
+
+    fn of(&self, units: &[Unit]) -> Vec<Unit> {
+        units.iter().map(|unit| Unit { slices: self.slices(unit.slices), ..*unit }).collect()
+    }
+}
+
+/// Gives clusters that are two slices a second number, from `count` on.
+pub(crate) fn split(units: &[Unit], count: usize) -> Split {
     let partners = partners(&pairs(units));
+    let doubles = doubles(units, &partners);
+    let mut found = Split::default();
+    for component in components(&partners) {
+        let of_component: Vec<u32> = component.iter().copied().filter(|slice| doubles.contains(slice)).collect();
+        if of_component.is_empty() || of_component.len() > MOST_DOUBLES {
+            continue;
+        }
+        let mut ways = vec![Split::default()];
+        for (slice, new) in of_component.iter().zip((count + found.new) as u32..) {
+            let halves = second_halves(&partners[slice]);
+            let longer = |way: &Split, half: &Vec<u32>| {
+                let mut way = way.clone();
+                way.moved.extend(half.iter().map(|&partner| ((*slice, partner), new)));
+                way
+            };
+            ways =
+                ways.iter().flat_map(|way| halves.iter().map(|half| longer(way, half)).collect::<Vec<_>>()).collect();
+        }
+        let own: Vec<Unit> = units.iter().copied().filter(|unit| component.contains(&unit.slices[0])).collect();
+        let mut tried: Vec<(f64, Split)> = ways.into_iter().map(|way| (regularity(&way.of(&own)), way)).collect();
+        tried.sort_by(|a, b| b.0.total_cmp(&a.0));
+        if let [(best, _), (second, _), ..] = tried[..] {
+            found.margin = found.margin.min(best / second.max(f64::MIN_POSITIVE));
+        }
+        if let Some((_, best)) = tried.into_iter().next() {
+            found.moved.extend(best.moved);
+            found.new += of_component.len();
+        }
+    }
+    found
+}
+
+/// The clusters that have twice as many units and partners as most.
+fn doubles(units: &[Unit], partners: &BTreeMap<u32, BTreeSet<u32>>) -> Vec<u32> {
     let mut sizes: BTreeMap<u32, usize> = BTreeMap::new();
     units.iter().flat_map(|unit| unit.slices).for_each(|slice| *sizes.entry(slice).or_insert(0) += 1);
     let mut sorted: Vec<usize> = sizes.values().copied().collect();
-    sorted.sort_unstable();
-    let usual_size = *sorted.get(sorted.len() / 2)? as f64;
     let mut degrees: Vec<usize> = partners.values().map(BTreeSet::len).collect();
+    sorted.sort_unstable();
     degrees.sort_unstable();
-    let usual = *degrees.get(degrees.len() / 2)?;
-    let double = |slice: u32, of: &BTreeSet<u32>| of.len() == 2 * usual && sizes[&slice] as f64 >= TWICE * usual_size;
-    let doubles: Vec<u32> =
-        partners.iter().filter(|&(&slice, of)| double(slice, of)).map(|(&slice, _)| slice).collect();
-    let &slice = doubles.first()?;
-    let of: Vec<u32> = partners[&slice].iter().copied().collect();
-    match (usual, &of[..]) {
-        (1, &[_, b]) => Some((slice, [b, b], f64::INFINITY)),
-        (2, &[a, b, c, d]) => {
-            let usual = Gaps::of(units, &doubles);
-            let ways = [([a, b], [c, d]), ([a, c], [b, d]), ([a, d], [b, c])];
-            let mut ways = ways.map(|(first, second)| {
-                let strangeness = |half: &[u32]| usual.strangeness(&numbers(units, slice, half));
-                (strangeness(&first) + strangeness(&second), second)
-            });
-            ways.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
-            Some((slice, ways[0].1, ways[1].0 - ways[0].0))
-        }
-        _ => None,
+    let (Some(&size), Some(&degree)) = (sorted.get(sorted.len() / 2), degrees.get(degrees.len() / 2)) else {
+        return Vec::new();
+    };
+    let double = |&(slice, of): &(&u32, &BTreeSet<u32>)| {
+        (1..=2).contains(&degree) && of.len() == 2 * degree && sizes[slice] as f64 >= TWICE * size as f64
+    };
+    partners.iter().filter(double).map(|(&slice, _)| slice).collect()
+}
+
+/// The partners that the second of two slices may have.
+fn second_halves(partners: &BTreeSet<u32>) -> Vec<Vec<u32>> {
+    match partners.iter().copied().collect::<Vec<u32>>()[..] {
+        [_, b] => vec![vec![b]],
+        [_, b, c, d] => vec![vec![c, d], vec![b, d], vec![b, c]],
+        _ => Vec::new(),
     }
 }
 
-/// The units of a slice with one of some partners, in order.
-fn numbers(units: &[Unit], slice: u32, partners: &[u32]) -> Vec<u64> {
-    let of_slice = units.iter().filter(|unit| unit.partner(slice).is_some_and(|partner| partners.contains(&partner)));
-    let mut numbers: Vec<u64> = of_slice.map(|unit| unit.number).collect();
-    numbers.sort_unstable();
-    numbers
-}
-
-/// How far apart the units of a slice lie.
-struct Gaps {
-    /// How often each gap comes, in units from one of a slice to its next.
-    counts: BTreeMap<u64, usize>,
-    total: usize,
-}
-
-impl Gaps {
-    /// The gaps of all slices but `doubles`.
-    fn of(units: &[Unit], doubles: &[u32]) -> Gaps {
-        let mut by_slice: BTreeMap<u32, Vec<u64>> = BTreeMap::new();
-        for unit in units {
-            for slice in unit.slices.into_iter().filter(|slice| !doubles.contains(slice)) {
-                by_slice.entry(slice).or_default().push(unit.number);
+/// How few steps around the rings of units there are for flips of one bit: the mean over the bits of the chance that two
+/// flips step alike. Slices outside rings step by nothing that is like.
+fn regularity(units: &[Unit]) -> f64 {
+    let partners = partners(&pairs(units));
+    let mut places: BTreeMap<u32, (usize, u32, u32)> = BTreeMap::new();
+    for (number, component) in components(&partners).iter().enumerate() {
+        let ring = ring(component, &partners).unwrap_or_default();
+        let length = ring.len() as u32;
+        places.extend(ring.into_iter().zip(0..).map(|(slice, place)| (slice, (number, place, length))));
+    }
+    // The place of a unit is that of the first of its two slices; in a ring of two both are.
+    let place = |unit: &Unit| {
+        let [(ring, a, length), (_, b, _)] = [*places.get(&unit.slices[0])?, *places.get(&unit.slices[1])?];
+        Some((ring, if (a + 1) % length == b { a } else { b }, length))
+    };
+    let by_number: BTreeMap<u64, Option<(usize, u32, u32)>> =
+        units.iter().map(|unit| (unit.number, place(unit))).collect();
+    let (mut sum, mut bits) = (0.0, 0.0);
+    for bit in 0..u64::BITS {
+        let (mut steps, mut across, mut all) = (BTreeMap::new(), 0, 0usize);
+        for (number, here) in by_number.iter().filter(|(number, _)| *number >> bit & 1 == 0) {
+            let Some(there) = by_number.get(&(number | 1 << bit)) else { continue };
+            all += 1;
+            match (here, there) {
+                (Some((ring, a, length)), Some((other, b, _))) if ring == other => {
+                    let step = (b + length - a) % length;
+                    *steps.entry(step.min(length - step)).or_insert(0usize) += 1;
+                }
+                (Some(_), Some(_)) => across += 1,
+                _ => {}
             }
         }
-        let mut gaps = Gaps { counts: BTreeMap::new(), total: 0 };
-        for numbers in by_slice.values_mut() {
-            numbers.sort_unstable();
-            for gap in numbers.windows(2).map(|pair| pair[1] - pair[0]) {
-                *gaps.counts.entry(gap).or_insert(0) += 1;
-                gaps.total += 1;
-            }
+        if all < FEWEST_FLIPS {
+            continue;
         }
-        gaps
+        bits += 1.0;
+        // From right rings a bit leads to another always or never.
+        sum += match across as f64 / all as f64 {
+            share if share >= ALWAYS => share,
+            _ => steps.values().map(|&count| (count as f64 / all as f64).powi(2)).sum::<f64>(),
+        };
     }
-
-    /// How unlike the usual ones the gaps of one slice are: minus the logarithm of their probability.
-    fn strangeness(&self, numbers: &[u64]) -> f64 {
-        let share = |gap| (*self.counts.get(&gap).unwrap_or(&0) as f64 + 0.5) / (self.total as f64 + 0.5);
-        numbers.windows(2).map(|pair| -share(pair[1] - pair[0]).ln()).sum()
-    }
+    sum / f64::max(bits, 1.0)
 }
+
+/// The share of flips that lead to another ring where all of them should.
+const ALWAYS: f64 = 0.9;
+/// How many flips of a bit there must be for it to count.
+const FEWEST_FLIPS: usize = 32;
 
 /// The connected sets of slices, each in ascending order.
 pub(crate) fn components(partners: &BTreeMap<u32, BTreeSet<u32>>) -> Vec<Vec<u32>> {
@@ -191,10 +242,10 @@ pub(crate) fn ring(component: &[u32], partners: &BTreeMap<u32, BTreeSet<u32>>) -
 mod tests {
     use super::*;
 
-    /// Units of a ring of 12 slices, whose places on it follow from the address.
+    /// Units of a ring of 12 slices, whose places are the remainder of an address whose bits are XORs of others.
     fn ringed() -> Vec<Unit> {
-        let place = |unit: u64| (5 * unit + unit / 12) % 12;
-        (0..600)
+        let place = |unit: u64| (unit ^ unit >> 3 & 0b101 ^ unit >> 5 & 0b10) % 12;
+        (0..1_024)
             .map(|number| Unit { number, slices: [0, 1].map(|next| ((place(number) + next) % 12) as u32) })
             .collect()
     }
@@ -204,8 +255,9 @@ mod tests {
         let mut units = ringed();
         units.iter_mut().flat_map(|unit| &mut unit.slices).filter(|slice| **slice == 7).for_each(|slice| *slice = 2);
         assert_eq!(partners(&pairs(&units))[&2].len(), 4);
-        let (splits, odds) = split(&mut units, 12);
-        assert!(splits == 1 && odds > 5.0, "{splits} {odds}");
+        let found = split(&units, 12);
+        assert!(found.new == 1 && found.margin > 1.05, "{found:?}");
+        let units = found.of(&units);
         // Which of the two keeps the number is open.
         let of = |slice: u32| partners(&pairs(&units))[&slice].iter().copied().collect::<Vec<u32>>();
         let mut found = [of(2), of(12)];
@@ -215,9 +267,8 @@ mod tests {
 
     #[test]
     fn a_ring_without_twins_stays_as_it_is() {
-        let mut units = ringed();
-        assert_eq!(split(&mut units, 12), (0, f64::INFINITY));
-        assert_eq!(units, ringed());
+        let units = ringed();
+        assert_eq!(split(&units, 12), Split::default());
         let partners = partners(&pairs(&units));
         assert_eq!(ring(&components(&partners)[0], &partners).unwrap(), (0..12).collect::<Vec<u32>>());
     }

@@ -13,6 +13,7 @@
 //! domain of a lookup counts as foretold wrong.
 
 pub mod blocks;
+mod flips;
 pub mod lut;
 pub mod ring;
 pub mod xor;
@@ -181,15 +182,18 @@ fn list(tried: &[Tried]) -> String {
 /// The accuracy at which a function may be used.
 pub const USABLE: f64 = 0.999;
 
-/// Finds the function of which `train` are samples, and checks it on `held_out`.
-pub fn solve(train: &[Sample], held_out: &[Sample], rng: &mut Rng) -> Result<Solved, Unsolved> {
-    let (labels, train) = number_densely(train);
+/// Finds the function of which `anywhere` and `chosen` are samples, and checks it on `held_out`. Parities are looked for
+/// in the former, which are lines taken at random; lines in a row and lines that differ in few bits, which the other
+/// methods need, are no fair sample.
+pub fn solve(anywhere: &[Sample], chosen: &[Sample], held_out: &[Sample], rng: &mut Rng) -> Result<Solved, Unsolved> {
+    let (labels, train) = number_densely(&[anywhere, chosen].concat());
+    let at_random = &train[..anywhere.len()];
     let mut best: Option<Solved> = None;
     let mut tried = Vec::new();
     let mut forms = None;
     for method in [Method::Xor, Method::Blocks, Method::Ring, Method::Lut] {
         let found = match method {
-            Method::Xor => xor::fit(&train, rng).and_then(|found| {
+            Method::Xor => xor::fit(at_random, rng).and_then(|found| {
                 let outcome = found.hash_of_all().ok_or(NoFit::Partly { masks: found.hash.masks.len() });
                 forms = Some(found);
                 outcome.map(|(hash, order)| (Function::Xor(hash), order.iter().map(|&c| labels[c as usize]).collect()))

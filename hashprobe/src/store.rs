@@ -1,7 +1,8 @@
-//! Table files: a first line with the checksum of all that follows, then the table in TOML.
+//! Table files: a first line with the checksum of all that follows, then the table in TOML. The data of lookups lie in
+//! files beside it.
 
 use crate::table::VERSION;
-use crate::{GpuUuid, Table};
+use crate::{GpuUuid, Lut, LutInfo, Table};
 use serde::Deserialize;
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
@@ -87,9 +88,18 @@ struct Versioned {
 
 impl Table {
     /// Writes the table, and the folder where there is none: afterwards the file is either the new one or, on an
-    /// error, what it was before.
+    /// error, what it was before. The data of lookups are written first, into files of their own beside it, whose names
+    /// have the data's checksum in them.
     pub fn save(&self, path: &Path) -> Result<(), TableError> {
-        write_whole(path, &self.to_text()).map_err(|source| TableError::Write { path: path.to_owned(), source })
+        let write = |path: &Path, content: &[u8]| {
+            write_whole(path, content).map_err(|source| TableError::Write { path: path.to_owned(), source })
+        };
+        for level in self.levels() {
+            if let (Some(info), Some(lut)) = (&level.lookup, &level.lut) {
+                write(&data_path(path, &level.name, info), &lut.to_bytes())?;
+            }
+        }
+        write(path, self.to_text().as_bytes())
     }
 
     /// Reads a table and refuses one that is damaged or cannot be true. Whether it is of this GPU is for
@@ -105,7 +115,21 @@ impl Table {
         if first != checksum_line(content) {
             return Err(damaged(&"its checksum is wrong"));
         }
-        let table: Table = toml::from_str(content).map_err(|error| damaged(&error.message()))?;
+        let mut table: Table = toml::from_str(content).map_err(|error| damaged(&error.message()))?;
+        for level in table.levels_mut() {
+            let Some(info) = &level.lookup else { continue };
+            if !level.name.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+                return Err(TableError::Implausible { path: path.to_owned(), what: "a level has no such name" });
+            }
+            let data = data_path(path, &level.name, info);
+            let bytes = fs::read(&data).map_err(|source| TableError::Read { path: data.clone(), source })?;
+            let lut = Lut::from_bytes(&bytes)
+                .map_err(|error| TableError::Damaged { path: data.clone(), what: error.to_string() })?;
+            if lut.info() != *info {
+                return Err(TableError::Damaged { path: data, what: "it is of another table".to_owned() });
+            }
+            level.lut = Some(lut);
+        }
         match table.implausible() {
             Some(what) => Err(TableError::Implausible { path: path.to_owned(), what }),
             None => Ok(table),
@@ -122,14 +146,19 @@ fn checksum_line(content: &str) -> String {
     format!("checksum = \"crc32:{:08x}\"", crc32fast::hash(content.as_bytes()))
 }
 
+/// Where the data of a lookup lie: beside the table.
+fn data_path(table: &Path, level: &str, info: &LutInfo) -> PathBuf {
+    table.with_extension(format!("{level}-{:08x}.lut", info.crc32))
+}
+
 /// Writes a file under another name in the same folder, then renames it.
-fn write_whole(path: &Path, text: &str) -> io::Result<()> {
+pub(crate) fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
     // Tenants of other users read it.
     let readable = Permissions::from_mode(0o644);
     let mut file = tempfile::Builder::new().prefix(".table-").permissions(readable).tempfile_in(folder)?;
-    file.write_all(text.as_bytes())?;
+    file.write_all(content)?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
     File::open(folder)?.sync_all()

@@ -8,7 +8,8 @@
 //! 2. averages over such blocks and sorts again, with less noise; finds the unit in which slices alternate, and
 //!    once more averages what shares a slice in it;
 //! 3. has SMs vote on which lines are near (as the probe does) and puts each cluster on the side of its lines;
-//! 4. draws the graph of slices that share units, tells apart those that latency cannot, and looks for rings.
+//! 4. tells apart those slices that latency cannot ([`crate::twins`]), draws the graph of slices that share units, and
+//!    looks for rings.
 //!
 //! Nothing about a GPU is built in. What is too rare or too disturbed to be sorted is left out and counted.
 
@@ -16,11 +17,13 @@ use crate::blocks::{Groups, Places};
 use crate::clusters::{self, Clusters};
 use crate::lines::LINE;
 use crate::points::Points;
-use crate::ring::{self, Unit};
+use crate::ring;
+use crate::solve::Sample;
+use crate::twins::Twins;
 use crate::vote::Vote;
 use crate::{Measurement, sm_sides};
 use fastrand::Rng;
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use units::{Bytes, PhysAddr};
 
 /// The fewest lines that show any structure.
@@ -50,6 +53,10 @@ pub struct Structure {
     pub unit: Bytes,
     /// How many slices alternate in a unit.
     pub slices_per_unit: usize,
+    /// Where in a unit each of them begins.
+    pub offsets: Vec<Bytes>,
+    /// What latencies alone tell.
+    pub(crate) look_alikes: LookAlikes,
     /// The sides; `None` where latencies are of one kind.
     pub sides: Option<Sides>,
     /// Which slices share units, the lower number first, and how many units: where two alternate in a unit.
@@ -75,6 +82,17 @@ pub struct Sides {
     pub unit: Bytes,
 }
 
+/// What was found before slices that look alike were told apart.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct LookAlikes {
+    /// By line: the cluster of latencies.
+    pub(crate) of_line: Vec<Option<u32>>,
+    /// How many clusters.
+    pub(crate) count: usize,
+    /// The first line of each slice of each unit, and its cluster.
+    pub(crate) samples: Vec<Sample>,
+}
+
 /// How well slices are told apart.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Quality {
@@ -84,11 +102,11 @@ pub struct Quality {
     pub strange: f64,
     /// The noise of a latency in cycles: the median over SMs of the standard deviation.
     pub noise: f64,
-    /// How many slices were told from another by their partners only, as their latencies are the same.
-    pub by_partners: usize,
-    /// The natural logarithm of the odds that the least certain of those has the right partners; infinite where there
-    /// are none.
-    pub partner_log_odds: f64,
+    /// How many slices were told from another by parities or by their partners only, as their latencies are the same.
+    pub twins: usize,
+    /// By how much more regular the ring of the least certain of those is than the second best one would be, as a
+    /// ratio; infinite where there are none.
+    pub partner_margin: f64,
 }
 
 /// Why no structure was found.
@@ -154,33 +172,58 @@ pub fn structure(measurement: &Measurement, lines: &[PhysAddr], seed: u64) -> Re
     if unit > interleave {
         sorted = sort_again(&single, places.groups(&labels, interleave, unit), &mut rng);
     }
-    let (mut units, slices_per_unit) = sorted.units();
-    let (by_partners, partner_log_odds) = ring::split(&mut units, sorted.found.count);
-    sorted.take_over(&units, by_partners);
-
-    let pairs = ring::pairs(&units);
-    let partners = ring::partners(&pairs);
-    let connected = ring::components(&partners);
-    let slice_of_line = sorted.slice_of_line(lines.len());
+    let samples = sorted.samples(lines);
+    let twins = Twins::by_parities(&samples, sorted.found.count, unit, &mut rng).and_by_partners(&samples);
+    let of_line = sorted.slice_of_line(lines.len());
     let share = |count: usize| count as f64 / lines.len() as f64;
-    Ok(Structure {
+    let mut found = Structure {
         slices: sorted.found.count,
         interleave,
         unit,
-        slices_per_unit,
-        sides: side_of_line.map(|side| sides(measurement, side, &slice_of_line, sorted.found.count, &places)),
-        rings: connected.iter().filter_map(|group| ring::ring(group, &partners)).collect(),
-        groups: connected,
-        pairs: pairs.into_iter().map(|((a, b), count)| (a, b, count)).collect(),
+        slices_per_unit: sorted.slices_per_unit(),
+        offsets: core::mem::take(&mut sorted.groups.offsets),
+        sides: side_of_line.map(|side| sides(measurement, side, &places)),
+        pairs: Vec::new(),
+        groups: Vec::new(),
+        rings: Vec::new(),
         quality: Quality {
             clear: share(sorted.lines_where(|first, second| CLEAR * first <= second)),
-            strange: share(slice_of_line.iter().filter(|slice| slice.is_none()).count()),
+            strange: share(of_line.iter().filter(|slice| slice.is_none()).count()),
             noise,
-            by_partners,
-            partner_log_odds,
+            twins: 0,
+            partner_margin: f64::INFINITY,
         },
-        slice_of_line,
-    })
+        slice_of_line: of_line.clone(),
+        look_alikes: LookAlikes { of_line, count: sorted.found.count, samples },
+    };
+    found.take_over(&twins, lines);
+    Ok(found)
+}
+
+impl Structure {
+    /// Takes over which slices look alike and how they are told apart.
+    pub(crate) fn take_over(&mut self, twins: &Twins, lines: &[PhysAddr]) {
+        let alike = &self.look_alikes;
+        let mut samples = alike.samples.clone();
+        twins.relabel(&mut samples);
+        let unit_of = |at: PhysAddr| at.get() / self.unit.get();
+        let both = alike.samples.iter().zip(&samples);
+        let slices: HashMap<(u64, u32), u32> =
+            both.map(|(cluster, slice)| ((unit_of(slice.at), cluster.class), slice.class)).collect();
+        let of_line = alike.of_line.iter().zip(lines);
+        self.slice_of_line =
+            of_line.map(|(cluster, &line)| cluster.and_then(|of| slices.get(&(unit_of(line), of)).copied())).collect();
+        self.slices = twins.labels;
+        if let Some(sides) = &mut self.sides {
+            sides.of_slice = sides_of_slices(&sides.of_line, &self.slice_of_line, self.slices);
+        }
+        let pairs = ring::pairs(&ring::units(&samples, self.unit));
+        let partners = ring::partners(&pairs);
+        self.groups = ring::components(&partners);
+        self.rings = self.groups.iter().filter_map(|group| ring::ring(group, &partners)).collect();
+        self.pairs = pairs.into_iter().map(|((a, b), count)| (a, b, count)).collect();
+        (self.quality.twins, self.quality.partner_margin) = (twins.told_apart, twins.margin());
+    }
 }
 
 /// Groups of lines, each sorted into a cluster.
@@ -223,27 +266,17 @@ impl Sorted {
         groups.filter(|&(_, &(first, second))| holds(first, second)).map(|(group, _)| group.len()).sum()
     }
 
-    /// The units of two groups, and how many groups most units have.
-    fn units(&self) -> (Vec<Unit>, usize) {
+    /// How many groups most units have.
+    fn slices_per_unit(&self) -> usize {
         let mut sizes: Vec<usize> = self.groups.units().map(|(_, groups)| groups.len()).collect();
         sizes.sort_unstable();
-        let units = self.groups.units().filter_map(|(number, groups)| match groups.len() {
-            2 => {
-                Some(Unit { number, slices: [groups.start, groups.start + 1].map(|group| self.found.of_point[group]) })
-            }
-            _ => None,
-        });
-        (units.collect(), sizes[sizes.len() / 2])
+        sizes[sizes.len() / 2]
     }
 
-    /// Takes over the slices of units after some were split.
-    fn take_over(&mut self, units: &[Unit], splits: usize) {
-        let by_number: BTreeMap<u64, [u32; 2]> = units.iter().map(|unit| (unit.number, unit.slices)).collect();
-        let groups: Vec<_> = self.groups.units().filter(|(_, groups)| groups.len() == 2).collect();
-        for (number, groups) in groups {
-            self.found.of_point[groups].copy_from_slice(&by_number[&number]);
-        }
-        self.found.count += splits;
+    /// The first line of each group and its cluster.
+    fn samples(&self, lines: &[PhysAddr]) -> Vec<Sample> {
+        let of_group = |(group, &class): (&Vec<usize>, &u32)| Sample { at: lines[group[0]], class };
+        self.groups.lines.iter().zip(&self.found.of_point).map(of_group).collect()
     }
 }
 
@@ -254,16 +287,25 @@ fn side_of_lines(measurement: &Measurement, lines: usize, places: &Places) -> Op
     Some(vote.far.iter().map(|&far| u32::from(far != first)).collect())
 }
 
-/// The sides of slices and SMs, from those of lines.
-fn sides(
-    measurement: &Measurement,
-    of_line: Vec<u32>,
-    slice_of_line: &[Option<u32>],
-    slices: usize,
-    places: &Places,
-) -> Sides {
+/// The sides of SMs, from those of lines.
+fn sides(measurement: &Measurement, of_line: Vec<u32>, places: &Places) -> Sides {
+    let zeros = of_line.iter().filter(|&&side| side == 0).count();
+    let row_side = |row: &[u32]| {
+        let of = |side: u32| row.iter().zip(&of_line).filter(move |&(_, &of)| of == side).map(|(&cycles, _)| cycles);
+        sm_sides::near(&of(0).chain(of(1)).collect::<Vec<u32>>(), zeros)
+    };
+    Sides {
+        of_slice: Vec::new(),
+        of_row: measurement.cycles.chunks_exact(of_line.len()).map(row_side).collect(),
+        unit: places.side_unit(&of_line),
+        of_line,
+    }
+}
+
+/// The sides of slices, from those of their lines.
+fn sides_of_slices(of_line: &[u32], slice_of_line: &[Option<u32>], slices: usize) -> Vec<Option<u32>> {
     let mut counts = vec![[0usize; 2]; slices];
-    for (slice, &side) in slice_of_line.iter().zip(&of_line) {
+    for (slice, &side) in slice_of_line.iter().zip(of_line) {
         if let Some(slice) = slice {
             counts[*slice as usize][side as usize] += 1;
         }
@@ -272,15 +314,5 @@ fn sides(
         let most = zero.max(one);
         (most > 0 && most as f64 >= ON_ONE_SIDE * (zero + one) as f64).then_some(u32::from(one > zero))
     };
-    let zeros = of_line.iter().filter(|&&side| side == 0).count();
-    let row_side = |row: &[u32]| {
-        let of = |side: u32| row.iter().zip(&of_line).filter(move |&(_, &of)| of == side).map(|(&cycles, _)| cycles);
-        sm_sides::near(&of(0).chain(of(1)).collect::<Vec<u32>>(), zeros)
-    };
-    Sides {
-        of_slice: counts.iter().map(side).collect(),
-        of_row: measurement.cycles.chunks_exact(of_line.len()).map(row_side).collect(),
-        unit: places.side_unit(&of_line),
-        of_line,
-    }
+    counts.iter().map(side).collect()
 }

@@ -1,14 +1,15 @@
 //! The answer of a probe, as the table file holds it.
 
+use crate::colors::{self, PageColors};
 use crate::level::{Level, Mask, hex_address, plain_bytes};
-use crate::{Finding, GpuInfo, GpuUuid, Report, TableError};
+use crate::{Finding, Function, GpuInfo, GpuUuid, Report, TableError, XorHash};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use units::{Bytes, PhysAddr};
 
 /// The format that this crate writes and reads.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 /// No SM side is known.
 const UNKNOWN_SIDE: i32 = -1;
 
@@ -32,10 +33,17 @@ pub struct Measured {
     pub at: String,
     /// For how long.
     pub seconds: f64,
-    /// From how many lines.
+    /// From how many lines the side was solved.
     pub samples: u64,
+    /// On how many others it was checked.
+    pub held_out: u64,
+    /// From how many lines slices and channels were found.
+    pub slice_lines: u64,
     /// How many tries a line.
     pub reps: u32,
+    /// How much memory the lines were taken from.
+    #[serde(rename = "memory_bytes", with = "plain_bytes")]
+    pub memory: Bytes,
     /// The highest physical address measured; whether bits above it count is not known.
     #[serde(with = "hex_address")]
     pub highest: PhysAddr,
@@ -50,12 +58,16 @@ pub struct Table {
     #[serde(rename = "page_bytes", with = "plain_bytes")]
     page: Bytes,
     colors: u32,
+    color_level: Option<String>,
     granule_bytes: Option<u64>,
+    interleave_bytes: Option<u64>,
     slices: Option<u32>,
     why_not: Option<String>,
     sm_side: Vec<i32>,
     gpu: GpuEntry,
     measured: Measured,
+    #[serde(default)]
+    pages: Vec<PageColors>,
     #[serde(default)]
     levels: Vec<Level>,
 }
@@ -65,13 +77,16 @@ impl Table {
     pub fn new(finding: &Finding, at: SystemTime) -> Table {
         let GpuInfo { name, uuid, sms, driver } = finding.gpu.clone();
         let side = |side: &Option<u32>| side.map_or(UNKNOWN_SIDE, |side| side as i32);
+        let layout = finding.layout.as_ref().map(|layout| &layout.structure);
         Table {
             version: VERSION,
             driver,
             page: finding.page,
             colors: finding.colors,
-            granule_bytes: None,
-            slices: None,
+            color_level: finding.color_level.map(|level| finding.levels[level].name.clone()),
+            granule_bytes: layout.map(|structure| structure.unit.get()),
+            interleave_bytes: layout.map(|structure| structure.interleave.get()),
+            slices: layout.map(|structure| structure.slices as u32),
             why_not: finding.uncolorable.map(|reason| reason.to_string()),
             sm_side: finding.sm_side.iter().map(side).collect(),
             gpu: GpuEntry { name, uuid, sms },
@@ -79,9 +94,13 @@ impl Table {
                 at: humantime::format_rfc3339_seconds(at).to_string(),
                 seconds: finding.took.as_secs_f64(),
                 samples: finding.effort.samples as u64,
+                held_out: finding.effort.held_out as u64,
+                slice_lines: finding.effort.slice_lines as u64,
                 reps: finding.effort.reps,
+                memory: finding.effort.memory,
                 highest: finding.effort.highest,
             },
+            pages: finding.pages.clone(),
             levels: finding.levels.clone(),
         }
     }
@@ -131,9 +150,51 @@ impl Table {
         self.sm_side.get(smid as usize).and_then(|&side| u32::try_from(side).ok())
     }
 
-    /// The colour of the page that an address lies in.
-    pub fn color_of(&self, address: PhysAddr) -> u32 {
-        self.color_masks().enumerate().map(|(bit, mask)| mask.parity(address) << bit).sum()
+    /// The level that pages are coloured by; `None` where there is only one colour.
+    pub fn color_level(&self) -> Option<&Level> {
+        let name = self.color_level.as_ref()?;
+        self.levels.iter().find(|level| level.name == *name)
+    }
+
+    /// The colours of every usable level at every page size.
+    pub fn pages(&self) -> &[PageColors] {
+        &self.pages
+    }
+
+    /// How many slices the L2 has, where they could be told apart.
+    pub fn slices(&self) -> Option<u32> {
+        self.slices
+    }
+
+    /// The bytes below which an address stays on the same slices, and those below which it stays on the same one.
+    pub fn granule(&self) -> Option<(Bytes, Bytes)> {
+        self.granule_bytes.zip(self.interleave_bytes).map(|(unit, one)| (Bytes::new(unit), Bytes::new(one)))
+    }
+
+    /// How many SMs have been placed on each side.
+    pub fn sms_by_side(&self) -> [usize; 2] {
+        [0, 1].map(|side| self.sm_side.iter().filter(|&&of| of == side).count())
+    }
+
+    /// The masks whose parities are the bits of a page's colour; `None` where there is one colour only, or colours
+    /// follow no XOR.
+    pub fn color_masks(&self) -> Option<Vec<Mask>> {
+        match self.color_level()?.function()? {
+            Function::Xor(hash) => Some(colors::color_masks(&hash, self.page)),
+            _ => None,
+        }
+    }
+
+    /// The colour of the page that an address lies in; `None` where that is not known.
+    pub fn color_of(&self, address: PhysAddr) -> Option<u32> {
+        let Some(level) = self.color_level() else { return Some(0) };
+        match self.color_masks() {
+            Some(masks) => Some(XorHash { masks }.class_of(address)),
+            None => {
+                let class = level.function()?.class_of(address)?;
+                level.color_of_class.get(class as usize).copied().filter(|&color| color < self.colors)
+            }
+        }
     }
 
     /// What `missile probe --json` prints; `path` is where the table was saved.
@@ -142,9 +203,12 @@ impl Table {
             gpu: &self.gpu,
             page_bytes: self.page.get(),
             colors: self.colors,
+            color_level: self.color_level.as_deref(),
             granule_bytes: self.granule_bytes,
+            interleave_bytes: self.interleave_bytes,
             slices: self.slices,
             why_not: self.why_not(),
+            pages: &self.pages,
             levels: &self.levels,
             sm_side: &self.sm_side,
             seconds: self.measured.seconds,
@@ -166,35 +230,36 @@ impl Table {
         }
     }
 
-    /// The masks of the colour's bits: those of all levels that a page cannot straddle.
-    fn color_masks(&self) -> impl Iterator<Item = Mask> {
-        self.levels.iter().filter(|level| level.unit >= self.page).flat_map(|level| level.masks.iter().copied())
-    }
-
     /// What no probe can have found, if anything.
     pub(crate) fn implausible(&self) -> Option<&'static str> {
-        let level = |level: &Level| {
-            let unit = level.masks.iter().map(|mask| mask.unit()).min();
-            match () {
-                () if level.masks.is_empty() || level.masks.len() > 16 => Some("a level has no or too many masks"),
-                () if level.masks.iter().any(|m| m.0 == 0 || m.0 >= 1 << 52) => Some("a mask is 0 or beyond 2^52"),
-                () if unit != Some(level.unit) => Some("a level's unit is not the lowest bit of its masks"),
-                () if level.classes != 1 << level.masks.len() => Some("a level's classes are not 2 to its masks"),
-                () if !(0.0..=1.0).contains(&level.accuracy) => Some("an accuracy is not between 0 and 1"),
-                () => None,
-            }
-        };
-        if let Some(fault) = self.levels.iter().find_map(level) {
+        if let Some(fault) = self.levels.iter().find_map(Level::implausible) {
             return Some(fault);
         }
+        let level = self.color_level();
+        let counted = match (level, self.color_masks()) {
+            (None, _) => self.colors == 1,
+            (Some(_), Some(masks)) => 1u32.checked_shl(masks.len() as u32) == Some(self.colors),
+            // The colour of a class that no page touches is their number.
+            (Some(level), None) => {
+                let known = (0..self.colors).all(|color| level.color_of_class.contains(&color));
+                known && level.color_of_class.iter().all(|&color| color <= self.colors)
+            }
+        };
         match () {
             () if ![Bytes::kib(4), Bytes::kib(64), Bytes::mib(2)].contains(&self.page) => Some("no such page size"),
-            () if 1u32.checked_shl(self.color_masks().count() as u32) != Some(self.colors) => {
-                Some("the number of colours is not 2 to the masks that pages are coloured by")
+            () if level.is_none() && self.color_level.is_some() => {
+                Some("pages are coloured by a level that is missing")
             }
+            () if level.is_some_and(|level| !level.usable) => Some("pages are coloured by a level that is not usable"),
+            () if !counted => Some("the number of colours is not that of the level that pages are coloured by"),
             () if self.sm_side.iter().any(|&side| !(UNKNOWN_SIDE..=1).contains(&side)) => Some("no such SM side"),
             () if humantime::parse_rfc3339(&self.measured.at).is_err() => Some("no such time of measurement"),
             () => None,
         }
+    }
+
+    /// The levels, for what lies in files of their own.
+    pub(crate) fn levels_mut(&mut self) -> &mut [Level] {
+        &mut self.levels
     }
 }

@@ -3,10 +3,13 @@
 mod common;
 
 use common::{MadeUpGpu, SIDE_MASK};
-use hashprobe::{Bench, BenchError, Finding, GpuInfo, Mask, Measurement, Options, ProbeError, Stretch, Uncolorable};
+use hashprobe::colors::NoColors;
+use hashprobe::{
+    Bench, BenchError, Busy, Finding, GpuInfo, Mask, Measurement, Options, ProbeError, Stretch, Uncolorable,
+};
 use units::{Bytes, DeviceVa};
 
-const OPTIONS: Options = Options { samples: 2_000, held_out: 4_000, reps: 8, seed: 11 };
+const OPTIONS: Options = Options { samples: 2_000, held_out: 4_000, reps: 8, slices: true, seed: 11 };
 
 fn probe(gpu: &mut dyn Bench) -> Finding {
     hashprobe::probe(gpu, &OPTIONS, &mut |_| ()).unwrap()
@@ -106,7 +109,10 @@ fn a_mask_that_holds_on_most_lines_only_is_refused() {
 #[test]
 fn sides_that_alternate_within_a_page_are_reported_but_give_one_colour() {
     let finding = probe(&mut MadeUpGpu::with_mask(SIDE_MASK | 0x400));
-    assert_eq!(finding.uncolorable, Some(Uncolorable::TooFine { unit: Bytes::kib(1) }));
+    let Some(Uncolorable::Pages { level: "side", reason: NoColors::TooFine { unit, .. } }) = finding.uncolorable else {
+        panic!("{finding:?}")
+    };
+    assert_eq!(unit, Bytes::kib(1));
     assert_eq!((finding.colors, finding.levels[0].unit), (1, Bytes::kib(1)));
 }
 
@@ -119,6 +125,9 @@ fn more_lines_than_the_memory_has_are_refused() {
         }
         fn memory(&self) -> &[Stretch] {
             &self.1
+        }
+        fn vram(&self) -> Bytes {
+            Bytes::kib(64)
         }
         fn latencies(&mut self, _: u32, _: &[DeviceVa], _: u32) -> Result<Measurement, BenchError> {
             Err(BenchError::NoPhysicalAddresses)
@@ -145,4 +154,27 @@ fn a_probe_of_nothing_is_refused() {
 fn a_gpu_is_not_opened_where_physical_addresses_are_not_known() {
     let refusal = hashprobe::CudaBench::open(0, None).err().unwrap();
     assert!(matches!(refusal, BenchError::NoPhysicalAddresses), "{refusal}");
+}
+
+#[test]
+fn memory_that_hides_address_bits_is_refused() {
+    // One piece of 1 GiB of a GPU of 128 GiB: 7 of the 30 bits from a line up are the same in all of it.
+    let mut gpu = MadeUpGpu::with_mask(SIDE_MASK);
+    gpu.keep(Bytes::gib(1));
+    let refusal = hashprobe::probe(&mut gpu, &OPTIONS, &mut |_| ()).unwrap_err();
+    let ProbeError::TooFull { hidden, bits, .. } = refusal else { panic!("{refusal}") };
+    assert_eq!(bits, 30);
+    assert!((6..=7).contains(&hidden), "{hidden}");
+    assert!(gpu.asked.is_empty(), "nothing is timed");
+}
+
+#[test]
+fn other_work_shows_in_tries_that_take_much_longer_than_the_least() {
+    let mut gpu = MadeUpGpu::with_mask(SIDE_MASK);
+    gpu.jitter = 4;
+    let idle = hashprobe::how_busy(&mut gpu).unwrap().unwrap();
+    assert_eq!((idle.share, idle.share < Busy::DISTURBED), (0.0, true));
+    gpu.disturbance = 0.5;
+    let busy = hashprobe::how_busy(&mut gpu).unwrap().unwrap();
+    assert!(busy.share > Busy::TOO_BUSY && busy.share < 0.6, "{busy:?}");
 }

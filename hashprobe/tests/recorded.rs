@@ -42,6 +42,10 @@ impl Bench for Playback {
         &self.memory
     }
 
+    fn vram(&self) -> Bytes {
+        Bytes::mib(2)
+    }
+
     fn latencies(&mut self, blocks: u32, lines: &[DeviceVa], _reps: u32) -> Result<Measurement, BenchError> {
         let smids: Vec<u32> = (0..blocks).map(|block| block % self.info.sms).collect();
         let mut cycles = Vec::new();
@@ -55,7 +59,7 @@ impl Bench for Playback {
 
 #[test]
 fn a_probe_of_recorded_lines_finds_the_mask_and_the_sides_of_the_sms() {
-    let options = Options { samples: 2_384, held_out: 14_000, reps: 6, seed: 5 };
+    let options = Options { samples: 2_384, held_out: 14_000, reps: 6, slices: true, seed: 5 };
     let finding = hashprobe::probe(&mut Playback::of_lines(), &options, &mut |_| ()).unwrap();
     assert_eq!(finding.levels[0].masks, [Mask(MASK_WITHIN_2_MIB)]);
     assert_eq!((finding.levels[0].accuracy, finding.colors, finding.page), (1.0, 2, Bytes::kib(4)));

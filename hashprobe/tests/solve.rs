@@ -121,7 +121,7 @@ proptest! {
         let class = |at| hash.class_of(at);
         let train = labels.of(class, &windows(6, 64 * KIB..256 * KIB, 2_000, &mut rng), wrong, &mut rng);
         let held_out = labels.of(class, &anywhere(4_000, &mut rng), 0.0, &mut rng);
-        let solved = solve::solve(&train, &held_out, &mut rng).unwrap();
+        let solved = solve::solve(&train, &[], &held_out, &mut rng).unwrap();
         prop_assert_eq!(solved.function.kind(), Kind::Xor);
         prop_assert_eq!(solved.accuracy, 1.0);
         let Function::Xor(found) = &solved.function else { unreachable!() };
@@ -144,7 +144,7 @@ proptest! {
         let class = |at| truth.class_of(at).unwrap();
         let train = labels.of(class, &windows(24, 256 * KIB..1024 * KIB, 2_000, &mut rng), wrong, &mut rng);
         let held_out = labels.of(class, &anywhere(4_000, &mut rng), 0.0, &mut rng);
-        let solved = solve::solve(&train, &held_out, &mut rng).unwrap();
+        let solved = solve::solve(&train, &[], &held_out, &mut rng).unwrap();
         prop_assert!(solved.usable, "{:?}", solved.tried);
         prop_assert_eq!(solved.function.kind(), Kind::Permutation);
     }
@@ -167,7 +167,7 @@ proptest! {
         let class = |at| truth.class_of(at).unwrap();
         let train = labels.of(class, &flips(if sides { 800 } else { 400 }, 10..36, &mut rng), wrong, &mut rng);
         let held_out = labels.of(class, &anywhere(4_000, &mut rng), 0.0, &mut rng);
-        let solved = solve::solve(&train, &held_out, &mut rng).unwrap();
+        let solved = solve::solve(&train, &[], &held_out, &mut rng).unwrap();
         prop_assert!(solved.usable, "{:?}", solved.tried);
         prop_assert_eq!(solved.function.kind(), Kind::Permutation);
     }
@@ -179,7 +179,7 @@ fn solve_for(class: impl Fn(u64) -> u32, train: &[PhysAddr], wrong: f64, rng: &m
     let class = |at: PhysAddr| class(at.get());
     let train = labels.of(class, train, wrong, rng);
     let held_out = labels.of(class, &anywhere(4_000, rng), 0.0, rng);
-    solve::solve(&train, &held_out, rng).unwrap()
+    solve::solve(&train, &[], &held_out, rng).unwrap()
 }
 
 fn outcome(solved: &Solved, method: Method) -> &Result<f64, NoFit> {
@@ -223,7 +223,7 @@ fn a_function_of_everything_is_not_usable() {
     let mixed = |at: u64| (at.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40).wrapping_mul(0xD1B5_4A32_D192_ED03) >> 63;
     let lines = windows(4, 64 * KIB..256 * KIB, 2_000, &mut rng);
     let samples = Labels::draw(2, &mut rng).of(|at| mixed(at.get()) as u32, &lines, 0.0, &mut rng);
-    let unsolved = solve::solve(&samples[1_000..], &samples[..1_000], &mut rng).unwrap_err();
+    let unsolved = solve::solve(&samples[1_000..], &[], &samples[..1_000], &mut rng).unwrap_err();
     assert_eq!(unsolved.tried.len(), 4);
     assert!(unsolved.to_string().ends_with("is too large"), "{unsolved}");
 }
@@ -240,7 +240,7 @@ fn orders_that_change_inside_a_block_are_solved() {
     let class = |at| truth.class_of(at).unwrap();
     let train = labels.of(class, &windows(12, 64 * KIB..256 * KIB, 4_000, &mut rng), 0.03, &mut rng);
     let held_out = labels.of(class, &anywhere(4_000, &mut rng), 0.0, &mut rng);
-    let solved = solve::solve(&train, &held_out, &mut rng).unwrap();
+    let solved = solve::solve(&train, &[], &held_out, &mut rng).unwrap();
     assert!(solved.usable && solved.function.kind() == Kind::Permutation, "{:?}", solved.tried);
 }
 
@@ -262,6 +262,6 @@ fn masks_that_leave_classes_together_are_told() {
 #[test]
 fn one_class_is_no_function() {
     let samples = [0, 128, 256].map(|at| Sample { at: PhysAddr::new(at), class: 3 });
-    let unsolved = solve::solve(&samples, &samples, &mut Rng::with_seed(6)).unwrap_err();
+    let unsolved = solve::solve(&samples, &[], &samples, &mut Rng::with_seed(6)).unwrap_err();
     assert!(unsolved.tried.iter().all(|tried| tried.outcome == Err(NoFit::OneClass)));
 }

@@ -3,7 +3,8 @@
 use fastrand::Rng;
 use flate2::read::GzDecoder;
 use hashprobe::gf2::{self, Equation};
-use hashprobe::{Measurement, Structure, StructureError, busy, structure};
+use hashprobe::solve::{self, Sample};
+use hashprobe::{Function, Mask, Measurement, Permutation, Structure, StructureError, busy, structure};
 use std::collections::BTreeSet;
 use std::io::Read;
 use units::{Bytes, PhysAddr};
@@ -12,8 +13,7 @@ const LINES: usize = 16_384;
 const LINE: u64 = 128;
 
 fn recorded() -> Structure {
-    let mut bytes = Vec::new();
-    GzDecoder::new(&include_bytes!("data/h200-structure.u16.gz")[..]).read_to_end(&mut bytes).unwrap();
+    let bytes = decompressed(include_bytes!("data/h200-structure.u16.gz"));
     let cycles = bytes.chunks_exact(2).map(|pair| u32::from(u16::from_le_bytes([pair[0], pair[1]]))).collect();
     let measurement = Measurement { smids: (0..72).collect(), cycles };
     structure(&measurement, &window(0, LINES), 1).unwrap()
@@ -44,8 +44,8 @@ fn a_recorded_h200_has_94_slices_on_two_sides_in_two_rings_of_47() {
         assert_eq!(ring.iter().map(|&slice| sides.of_slice[slice as usize]).collect::<BTreeSet<_>>().len(), 1);
     }
     // Two pairs a side look alike to every SM.
-    assert_eq!(found.quality.by_partners, 4);
-    assert!(found.quality.partner_log_odds > 0.0 && found.quality.strange < 0.001, "{:?}", found.quality);
+    assert_eq!(found.quality.twins, 4);
+    assert!(found.quality.partner_margin > 1.05 && found.quality.strange < 0.001, "{:?}", found.quality);
 
     // Slices are as good as equally large: 2,048 units of two slices in each side, over 47.
     for slice in 0..94 {
@@ -66,6 +66,59 @@ fn a_recorded_h200_has_94_slices_on_two_sides_in_two_rings_of_47() {
     let equations: Vec<Equation> = found.slice_of_line.iter().enumerate().map(equation).collect();
     let fit = gf2::fit(&equations, 100, &mut Rng::with_seed(3)).unwrap();
     assert_eq!((fit.unknowns & 0x1F_FFFF, fit.agreeing), (0xAB000, LINES));
+}
+
+#[test]
+fn the_slices_of_a_recorded_h200_are_a_remainder_of_the_swizzled_address() {
+    let found = recorded();
+    let samples: Vec<Sample> = window(0, LINES)
+        .into_iter()
+        .zip(&found.slice_of_line)
+        .step_by(2)
+        .map(|(at, slice)| Sample { at, class: slice.unwrap() })
+        .collect();
+    let mut rng = Rng::with_seed(5);
+    let (held_out, train): (Vec<Sample>, Vec<Sample>) = samples.into_iter().partition(|_| rng.u32(..5) == 0);
+    let solved = solve::solve(&train, &[], &held_out, &mut rng).unwrap();
+    assert_eq!((solved.accuracy, solved.covered), (1.0, 1.0), "{:?}", solved.tried);
+    let Function::Permutation(Permutation::Ring(ring)) = &solved.function else { panic!("{:?}", solved.tried) };
+    assert_eq!(ring.selectors, [Mask(0xAB000)]);
+    // The weights are powers of two, but for a common factor and the way round.
+    let [one, other] = &ring.rings[..] else { panic!("{ring:?}") };
+    assert_eq!((&one.forms, &one.weights, one.places.len()), (&other.forms, &other.weights, 47));
+    let of = |weight: u32| weight.min(47 - weight);
+    let powers: Vec<u32> = (0..one.weights.len() as u32).map(|power| 2u32.pow(power) % 47).collect();
+    let factor = (1..47).find(|factor| {
+        one.weights.iter().all(|&weight| powers.iter().any(|&power| of(power * factor % 47) == of(weight)))
+    });
+    assert!(factor.is_some(), "{:?}", one.weights);
+}
+
+#[test]
+fn a_recorded_h100_has_80_slices_in_rings_of_5_some_of_them_told_apart_by_parities() {
+    let bytes = decompressed(include_bytes!("data/h100-structure.u16.gz"));
+    let cycles = bytes.chunks_exact(2).map(|pair| u32::from(u16::from_le_bytes([pair[0], pair[1]]))).collect();
+    let starts = decompressed(include_bytes!("data/h100-windows.u64.gz"));
+    let starts = starts.chunks_exact(8).map(|start| u64::from_le_bytes(start.try_into().unwrap()));
+    let lines: Vec<PhysAddr> = starts.flat_map(|start| window(start, 1_024)).collect();
+    let measurement = Measurement { smids: (0..44).collect(), cycles };
+    let found = structure(&measurement, &lines, 1).unwrap();
+    assert_eq!((found.slices, found.interleave, found.unit), (80, Bytes::new(256), Bytes::kib(1)));
+    assert_eq!(found.quality.twins, 4, "{:?}", found.quality);
+    assert_eq!(found.rings.iter().map(Vec::len).collect::<Vec<_>>(), [5; 16]);
+    let sides = found.sides.as_ref().unwrap();
+    assert!(sides.of_slice.iter().all(Option::is_some));
+    for line in lines.iter().zip(&sides.of_line) {
+        // Which side is 0 is open, and known from the first line.
+        let of = |line: PhysAddr| Mask(0x13_A78B_3000).parity(line);
+        assert_eq!(of(*line.0) ^ of(lines[0]), line.1 ^ sides.of_line[0]);
+    }
+}
+
+fn decompressed(compressed: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    GzDecoder::new(compressed).read_to_end(&mut bytes).unwrap();
+    bytes
 }
 
 /// A GPU whose slices have random distances to its SMs.

@@ -1,13 +1,15 @@
 //! `missile probe`: measures the channel hash of a GPU.
 
+use crate::explain;
 use crate::failure::{Failure, Outcome};
 use crate::governance::Governance;
 use crate::known_gpus::kernel_driver;
+use crate::output::print;
 use crate::simulated::SimulatedGpu;
-use hashprobe::{BenchError, CudaBench, Options, ProbeError, Progress, Table};
+use hashprobe::{BenchError, Busy, CudaBench, Options, ProbeError, Progress, Table, how_busy, plot};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 /// Measures which channels the GPU's pages lie on, and keeps the answer as a table.
@@ -22,6 +24,15 @@ pub struct Arguments {
     /// Where to keep the table [default: by the GPU's UUID in the data folder]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Draw what was found, as a picture in SVG
+    #[arg(long, value_name = "FILE.svg")]
+    plot: Option<PathBuf>,
+    /// Find the sides of the L2 only, not slices and channels: all that tenants need of a GPU that has sides
+    #[arg(long)]
+    quick: bool,
+    /// Probe even where other work disturbs the timings
+    #[arg(long)]
+    force: bool,
     /// Print the finding as JSON
     #[arg(long)]
     json: bool,
@@ -38,27 +49,38 @@ pub fn run(arguments: Arguments) -> Outcome {
     let bar = progress_bar(arguments.json);
     let driver = arguments.sim.map(|gpu| gpu.driver).or_else(kernel_driver);
     let mut bench = CudaBench::open(arguments.gpu, driver).map_err(bench_failure)?;
-    let mut progress = |step: Progress| {
-        bar.set_message(step.to_string());
-        bar.inc(1);
+    if let Some(busy) = how_busy(&mut bench).map_err(bench_failure)? {
+        check_idle(busy, arguments.force)?;
+    }
+    let mut progress = |step: Progress| match step {
+        Progress::Measured(lines) => bar.inc(lines as u64),
+        step => {
+            if let Progress::Measuring(lines) = step {
+                bar.inc_length(lines as u64);
+            }
+            bar.set_message(step.to_string());
+        }
     };
-    let finding = hashprobe::probe(&mut bench, &Options::default(), &mut progress).map_err(|error| match error {
+    let options = Options { slices: !arguments.quick, ..Options::default() };
+    let finding = hashprobe::probe(&mut bench, &options, &mut progress).map_err(|error| match error {
         ProbeError::Bench(error) => bench_failure(error),
         error => Failure::failed(error),
     })?;
     bar.finish_and_clear();
-    let table = Table::new(&finding, SystemTime::now());
+    let now = SystemTime::now();
+    let table = Table::new(&finding, now);
     let path = arguments.out.unwrap_or_else(|| {
         let data_folder = settings::data_folder(&|name| std::env::var_os(name));
         Table::default_path(&data_folder, table.gpu().uuid)
     });
     table.save(&path).map_err(Failure::failed)?;
-    if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&table.report(Some(&path))).map_err(Failure::failed)?);
-    } else {
-        print_summary(&table, &path);
+    if let Some(path) = &arguments.plot {
+        plot::save(&plot::draw(&finding, now), path).map_err(Failure::failed)?;
     }
-    Ok(())
+    print(&match arguments.json {
+        true => serde_json::to_string_pretty(&table.report(Some(&path))).map_err(Failure::failed)? + "\n",
+        false => explain::gist(&table, &path),
+    })
 }
 
 /// Replaces this process by one like it that has the library; returns only why that failed.
@@ -81,6 +103,19 @@ fn again_with_the_library(sim: Option<SimulatedGpu>) -> Failure {
     Failure::failed(format!("cannot run missile again with libmissile.so: {error}"))
 }
 
+/// Refuses a GPU that is busy, and warns of one that is not idle.
+fn check_idle(busy: Busy, force: bool) -> Outcome {
+    let share = format!("other work disturbs {:.1} % of the timings (next to none on an idle GPU)", 100.0 * busy.share);
+    if busy.share >= Busy::TOO_BUSY && !force {
+        let advice = "end the programs that use the GPU, or probe all the same with --force";
+        return Err(Failure::failed(format!("the GPU is too busy to probe: {share}; {advice}")));
+    }
+    if busy.share >= Busy::DISTURBED {
+        eprintln!("missile: {share}: if the probe finds nothing, end the programs that use the GPU and probe again");
+    }
+    Ok(())
+}
+
 /// A machine without a usable GPU is not a fault.
 fn bench_failure(error: BenchError) -> Failure {
     use abi::cuda::{CUDA_ERROR_NO_DEVICE, CUDA_ERROR_NOT_SUPPORTED, CUDA_ERROR_SYSTEM_NOT_READY};
@@ -100,27 +135,9 @@ fn bench_failure(error: BenchError) -> Failure {
 
 fn progress_bar(json: bool) -> ProgressBar {
     let target = if json { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-    let bar = ProgressBar::with_draw_target(None, target).with_style(ProgressStyle::default_spinner());
+    let style = ProgressStyle::with_template("{spinner} {bar:30} {human_pos} of {human_len} lines, {elapsed}: {msg}");
+    let bar = ProgressBar::with_draw_target(Some(0), target)
+        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
     bar.enable_steady_tick(Duration::from_millis(100));
     bar
-}
-
-fn print_summary(table: &Table, path: &Path) {
-    println!("{} ({})", table.gpu().name, table.gpu().uuid);
-    match table.why_not() {
-        Some(reason) => println!("one colour: {reason}"),
-        None => println!("{} colours, in pages of {}", table.colors(), table.page()),
-    }
-    for level in table.levels() {
-        let masks: Vec<String> = level.masks.iter().map(|mask| mask.to_string()).collect();
-        println!(
-            "{}: {} classes in units of {}, mask {}, right for {:.3} % of the lines kept out",
-            level.name,
-            level.classes,
-            level.unit,
-            masks.join(" "),
-            level.accuracy * 100.0
-        );
-    }
-    println!("measured in {:.1} s, kept in {}", table.measured().seconds, path.display());
 }

@@ -75,9 +75,16 @@ impl<'a> Stage<'a> {
     pub fn prepare(&mut self) -> Outcome {
         let mut probe = self.governance.ungoverned_command(this_program()?);
         if let Some(gpu) = self.governance.simulated() {
-            probe.arg("probe").arg("--sim").arg(&gpu.choice).arg("--json").arg("--out").arg(self.table());
+            probe
+                .arg("probe")
+                .arg("--quick")
+                .arg("--sim")
+                .arg(&gpu.choice)
+                .arg("--json")
+                .arg("--out")
+                .arg(self.table());
         } else {
-            probe.args(["probe", "--json", "--out"]).arg(self.table());
+            probe.args(["probe", "--quick", "--json", "--out"]).arg(self.table());
         }
         self.start("the probe", probe)?.output(PROBE_PATIENCE, self.stop)?;
 

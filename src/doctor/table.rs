@@ -59,6 +59,9 @@ fn described(found: &Result<Option<(PathBuf, Table)>, TableError>, gpu: &KnownGp
         Ok(Some((path, table))) => match table.why_not() {
             // Nothing to mend: this GPU cannot be coloured.
             Some(reason) => format!("{}: one colour only ({reason})", path.display()),
+            None if table.color_masks().is_none() => {
+                format!("{}: {} colours, by no XOR: memory stays uncoloured", path.display(), table.colors())
+            }
             None => format!("{}: {} colours", path.display(), table.colors()),
         },
         Ok(None) => format!("none for {}: its memory stays uncoloured", gpu.uuid),

@@ -245,7 +245,7 @@ fn probed_table() -> &'static [u8] {
     static TABLE: OnceLock<Vec<u8>> = OnceLock::new();
     TABLE.get_or_init(|| {
         let place = Place::new();
-        let probe = place.missile(&["probe", "--sim", "h200"]).output().unwrap();
+        let probe = place.missile(&["probe", "--quick", "--sim", "h200"]).output().unwrap();
         assert!(probe.status.success(), "{}", String::from_utf8_lossy(&probe.stderr));
         fs::read(place.table()).unwrap()
     })

@@ -25,6 +25,14 @@ impl Permutation {
         }
     }
 
+    /// The masks that choose the sequence, or the ring.
+    pub(crate) fn selectors(&self) -> &[Mask] {
+        match self {
+            Permutation::Blocks(blocks) => &blocks.selectors,
+            Permutation::Ring(ring) => &ring.selectors,
+        }
+    }
+
     pub(super) fn classes(&self) -> u32 {
         let of = |classes: &mut dyn Iterator<Item = &u32>| classes.max().map_or(0, |most| most + 1);
         match self {

@@ -26,8 +26,7 @@ pub fn fit(samples: &[Sample]) -> Result<Lut, NoFit> {
     let classes = classes_of(samples);
     let Some(first) = samples.first().filter(|_| classes > 1) else { return Err(NoFit::OneClass) };
     let mut bits = samples.iter().fold(0, |all, sample| all | sample.at.get() ^ first.at.get());
-    let mut floor = None;
-    while let Some(bit) = bit_that_does_not_matter(samples, bits, &mut floor) {
+    while let Some(bit) = bit_that_does_not_matter(samples, bits) {
         bits &= !(1u64 << bit);
     }
     if bits.count_ones() > MOST_BITS {
@@ -44,20 +43,24 @@ pub fn fit(samples: &[Sample]) -> Result<Lut, NoFit> {
 }
 
 /// The bit, of those in `bits`, whose flip changes the class least, and no more than wrong labels do. How many labels
-/// are wrong is not known, but some bit hardly ever fails not to matter: its changes are the `floor` for the others.
-fn bit_that_does_not_matter(samples: &[Sample], bits: u64, floor: &mut Option<f64>) -> Option<u32> {
+/// are wrong is not known, but most bits that change little do not matter: what these have in common is the floor.
+fn bit_that_does_not_matter(samples: &[Sample], bits: u64) -> Option<u32> {
     let of_bits = (0..64u32).filter(|&bit| bits >> bit & 1 == 1);
-    let judged: Vec<(f64, usize, u32)> = of_bits
+    let chance = |share: f64, pairs: usize| 3.0 * (share * (1.0 - share) / pairs as f64).sqrt();
+    let judged: Vec<(usize, usize, u32)> = of_bits
         .map(|bit| {
             let (changes, pairs) = changes(samples, bit, bits & !(1 << bit));
-            (changes as f64 / pairs.max(1) as f64, pairs, bit)
+            (changes, pairs, bit)
         })
-        .filter(|&(_, pairs, _)| pairs >= FEWEST_PAIRS)
+        .filter(|&(changes, pairs, _)| {
+            pairs >= FEWEST_PAIRS && changes as f64 / pairs as f64 <= WRONG + chance(WRONG, pairs)
+        })
         .collect();
-    let (share, pairs, bit) = judged.into_iter().min_by(|a, b| a.0.total_cmp(&b.0))?;
-    let floor = *floor.get_or_insert(share);
-    let chance = 3.0 * (floor * (1.0 - floor) / pairs as f64).sqrt();
-    (share <= WRONG && share <= floor + 0.01 + chance).then_some(bit)
+    let all: (usize, usize) = judged.iter().fold((0, 0), |all, of| (all.0 + of.0, all.1 + of.1));
+    let floor = all.0 as f64 / all.1.max(1) as f64;
+    let share = |&(changes, pairs, _): &(usize, usize, u32)| changes as f64 / pairs as f64;
+    let least = judged.into_iter().min_by(|a, b| share(a).total_cmp(&share(b)))?;
+    (share(&least) <= floor + 0.01 + chance(floor, least.1)).then_some(least.2)
 }
 
 /// How often the class changes from a line to one that differs in `bit` but not in `others`, of how many pairs.

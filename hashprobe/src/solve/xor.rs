@@ -39,6 +39,11 @@ pub struct Forms {
 }
 
 impl Forms {
+    /// Whether each class of the hash is of one label only, so that there is nothing more to find.
+    pub fn tell_all_apart(&self) -> bool {
+        self.groups.iter().all(|group| group.len() == 1)
+    }
+
     /// The hash and the label of each of its classes, where each class is of exactly one label.
     pub(super) fn hash_of_all(&self) -> Option<(XorHash, Vec<u32>)> {
         let one = |group: &Vec<u32>| if let [label] = group[..] { Some(label) } else { None };
@@ -56,21 +61,59 @@ impl Forms {
     /// several of the memory. A ring or a lookup found for these samples has no such bit, and holds for the addresses
     /// of the group as they are.
     pub fn inside(&self, samples: &[Sample]) -> Vec<Vec<Sample>> {
-        let pivots = self.pivots();
-        let mut groups = vec![Vec::new(); self.groups.len()];
+        let coordinates = self.coordinates();
+        let mut groups = coordinates.groups(samples);
+        let followers = coordinates.followers.iter().fold(0, |all, &(bit, _)| all | bit);
+        groups.iter_mut().flatten().for_each(|sample| sample.at = PhysAddr::new(sample.at.get() & !followers));
+        groups
+    }
+
+    /// Addresses in coordinates of which the group is a part.
+    pub fn coordinates(&self) -> Coordinates<'_> {
+        // The lowest bits that no other mask has once they are eliminated.
+        let span: Span = self.hash.masks.iter().map(|mask| mask.0.reverse_bits()).collect();
+        let bits = span.basis().map(|row| 1 << (63 - row.ilog2()));
+        Coordinates { forms: self, followers: bits.zip(self.hash.masks.iter().copied()).collect() }
+    }
+}
+
+/// Addresses in other coordinates: in the place of one bit of each mask, which follows from the others inside a group,
+/// stands the parity under the mask.
+///
+/// Each address has one set of coordinates and the other way round, and what is linear in the one is linear in the other.
+/// Two lines of a group differ in none of those places, so they can differ in a single one though their addresses
+/// differ in several bits.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Coordinates<'a> {
+    forms: &'a Forms,
+    /// The places, and the masks whose parities stand there.
+    followers: Vec<(u64, Mask)>,
+}
+
+impl Coordinates<'_> {
+    /// The samples of each group, with labels of that group only, their addresses in these coordinates.
+    pub fn groups(&self, samples: &[Sample]) -> Vec<Vec<Sample>> {
+        let mut groups = vec![Vec::new(); self.forms.groups.len()];
         for sample in samples {
-            let group = self.hash.class_of(sample.at) as usize;
-            if self.groups[group].contains(&sample.class) {
-                groups[group].push(Sample { at: PhysAddr::new(sample.at.get() & !pivots), ..*sample });
+            let group = self.forms.hash.class_of(sample.at) as usize;
+            if self.forms.groups[group].contains(&sample.class) {
+                groups[group].push(Sample { at: self.of(sample.at), ..*sample });
             }
         }
         groups
     }
 
-    /// A bit of each mask that no other has once they are eliminated.
-    fn pivots(&self) -> u64 {
-        let span: Span = self.hash.masks.iter().map(|mask| mask.0.reverse_bits()).collect();
-        span.basis().fold(0, |all, row| all | 1 << (63 - row.ilog2()))
+    /// The coordinates of an address.
+    pub fn of(&self, address: PhysAddr) -> PhysAddr {
+        let of_place = |place: u64, mask: Mask| if mask.parity(address) == 1 { place } else { 0 };
+        let rest = address.get() & !self.followers.iter().fold(0, |all, &(place, _)| all | place);
+        PhysAddr::new(self.followers.iter().fold(rest, |all, &(place, mask)| all | of_place(place, mask)))
+    }
+
+    /// The address bits whose parity is that of some coordinates.
+    pub fn of_address(&self, form: Mask) -> Mask {
+        let followers = self.followers.iter().filter(|&&(place, _)| form.0 & place != 0);
+        Mask(followers.fold(form.0, |form, &(place, mask)| form ^ place ^ mask.0))
     }
 }
 
@@ -156,7 +199,9 @@ pub(super) fn fit_unless_missed(samples: &[Sample], missed: f64, rng: &mut Rng) 
                     }
                     kept
                 });
-                tries = enough(best[best.len() - 1].0).min(enough(EXPECTED));
+                // As long as there may be more, one may hold on fewer pairs than those that were found first.
+                let all = best.len() == most;
+                tries = if all { enough(best[best.len() - 1].0).min(enough(EXPECTED)) } else { enough(EXPECTED) };
             }
         }
     }

@@ -20,6 +20,8 @@ pub struct MadeUpGpu {
     pub far_extra: u32,
     /// How likely one try meets other work, which costs it 170 cycles.
     pub disturbance: f64,
+    /// How much one latency differs from another of the same kind.
+    pub jitter: u32,
     /// One line in so many looks near or far by chance, however often it is timed; 0 for none.
     pub unruly: u64,
     /// The SMs that blocks are put on, in turn.
@@ -36,12 +38,18 @@ impl MadeUpGpu {
             |phys: u64, bytes| Stretch { va: DeviceVa::new(VA_BASE + phys), bytes, phys: PhysAddr::new(phys) };
         let memory = vec![stretch(70 << 30, Bytes::gib(66)), stretch(0x1_2340_0000, Bytes::gib(48))];
         let (smids, rng) = ((0..12).collect(), Rng::with_seed(7));
-        let (side, far_extra, disturbance, unruly, asked) = (Box::new(side), 170, 0.0, 0, Vec::new());
-        MadeUpGpu { info, memory, side, far_extra, disturbance, unruly, smids, asked, rng }
+        let (side, far_extra, disturbance, jitter, unruly, asked) = (Box::new(side), 170, 0.0, 64, 0, Vec::new());
+        MadeUpGpu { info, memory, side, far_extra, disturbance, jitter, unruly, smids, asked, rng }
     }
 
     pub fn with_mask(mask: u64) -> MadeUpGpu {
         MadeUpGpu::with_side(move |address| (address & mask).count_ones() % 2 == 1)
+    }
+
+    /// Keeps the first bytes of its memory only.
+    pub fn keep(&mut self, bytes: Bytes) {
+        self.memory.truncate(1);
+        self.memory[0].bytes = bytes;
     }
 
     /// The side of an SM: every other pair.
@@ -59,6 +67,10 @@ impl Bench for MadeUpGpu {
         &self.memory
     }
 
+    fn vram(&self) -> Bytes {
+        Bytes::gib(128)
+    }
+
     fn latencies(&mut self, blocks: u32, lines: &[DeviceVa], reps: u32) -> Result<Measurement, BenchError> {
         self.asked.push((blocks, lines.len(), reps));
         let disturbed = self.disturbance.powi(reps as i32);
@@ -73,7 +85,7 @@ impl Bench for MadeUpGpu {
                 let far = if unruly { self.rng.bool() } else { far };
                 let extra = if far { self.far_extra } else { 0 };
                 let disturbance = if self.rng.f64() < disturbed { 170 } else { 0 };
-                measurement.cycles.push(256 + self.rng.u32(0..64) + extra + disturbance);
+                measurement.cycles.push(256 + self.rng.u32(0..self.jitter) + extra + disturbance);
             }
         }
         Ok(measurement)

@@ -38,8 +38,8 @@ fn every_built_in_gpu_is_sound() {
 fn every_built_in_gpu_has_its_sides_channels_and_slices() {
     for (name, sides, channels, slices) in [
         ("h200", 2, 47, 94),
-        ("h100", 2, 40, 80),
-        ("gh200", 2, 48, 96),
+        ("h100", 2, 5, 80),
+        ("gh200", 2, 3, 96),
         ("gb200", 2, 32, 128),
         ("gtx1080", 1, 8, 8),
         ("v100", 1, 32, 32),

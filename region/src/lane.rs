@@ -13,8 +13,9 @@
 //! cyclically, which is what `CU_STREAM_WAIT_VALUE_GEQ` does. If the arbiter dies or stops, the tenant opens the gate
 //! itself ([`Lane::open_all`]): the only case of a second writer, harmless because the gate only says "may go".
 
-use crate::sync::{AtomicU32, Ordering, futex_wait, futex_wake};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, futex_wait, futex_wake};
 use std::time::{Duration, Instant};
+use units::Bytes;
 
 /// A way for the pieces of one tenant's copies, in order.
 #[repr(C, align(64))]
@@ -23,7 +24,9 @@ pub struct Lane {
     submitted: AtomicU32,
     /// 1 while a thread of the tenant sleeps on the gate. Written by the tenant.
     sleeping: AtomicU32,
-    reserved: [u32; 14],
+    /// The size in bytes of the pieces last submitted. Written by the tenant.
+    piece_bytes: AtomicU64,
+    reserved: [u32; 12],
     /// The last ticket asked for. Written by the tenant's streams and threads.
     asked: AtomicU32,
     /// The last piece done. Written by the tenant's streams and threads.
@@ -38,6 +41,7 @@ pub struct Lane {
 const _: () = {
     use core::mem::offset_of;
     assert!(size_of::<Lane>() == 192);
+    assert!(offset_of!(Lane, piece_bytes) == 8);
     assert!(offset_of!(Lane, asked) == 64 && offset_of!(Lane, done) == 68 && offset_of!(Lane, gate) == 128);
 };
 
@@ -68,9 +72,15 @@ pub struct LaneView {
 }
 
 impl Lane {
-    /// Tenant: takes `pieces` tickets and returns the first. The last is `first + pieces - 1`.
-    pub fn take(&self, pieces: u32) -> u32 {
+    /// Tenant: takes `pieces` tickets for pieces of this size and returns the first. The last is `first + pieces - 1`.
+    pub fn take(&self, pieces: u32, piece: Bytes) -> u32 {
+        self.piece_bytes.store(piece.get(), Ordering::Relaxed);
         self.submitted.fetch_add(pieces, Ordering::SeqCst).wrapping_add(1)
+    }
+
+    /// Arbiter: the size of a piece, as the tenant says; never less than a page or more than a tebibyte.
+    pub fn piece(&self) -> Bytes {
+        Bytes::new(self.piece_bytes.load(Ordering::Relaxed)).clamp(Bytes::kib(4), Bytes::gib(1024))
     }
 
     /// Tenant's thread: asks for all tickets up to `last`.
@@ -162,6 +172,7 @@ impl Lane {
         for word in [&self.submitted, &self.sleeping, &self.asked, &self.done, &self.gate] {
             word.store(0, Ordering::Relaxed);
         }
+        self.piece_bytes.store(0, Ordering::Relaxed);
     }
 }
 
@@ -177,7 +188,7 @@ mod tests {
     #[test]
     fn a_piece_goes_only_when_the_gate_has_reached_it() {
         let lane = lane();
-        let first = lane.take(2);
+        let first = lane.take(2, Bytes::kib(256));
         lane.ask(first + 1);
         assert_eq!(lane.view(), LaneView { waiting: 2, flying: 0, pending: 2 });
         assert_eq!(lane.wait(first, Duration::from_millis(2)), Waited::TimedOut);
@@ -194,7 +205,7 @@ mod tests {
         for word in [&lane.submitted, &lane.asked, &lane.done, &lane.gate] {
             word.store(u32::MAX, Ordering::SeqCst);
         }
-        let first = lane.take(1);
+        let first = lane.take(1, Bytes::kib(256));
         assert_eq!(first, 0);
         lane.ask(first);
         assert_eq!(lane.view().waiting, 1);
@@ -205,7 +216,7 @@ mod tests {
     #[test]
     fn a_silent_arbiter_is_overruled() {
         let lane = lane();
-        let first = lane.take(5);
+        let first = lane.take(5, Bytes::kib(256));
         lane.ask(first + 4);
         assert!(lane.is_held());
         lane.open_all();

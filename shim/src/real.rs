@@ -180,6 +180,10 @@ own_use! {
     cuCtxSynchronize();
     cuDeviceGetCount(*mut c_int);
     cuDeviceGetUuid_v2(*mut [u8; 16], CUdevice);
+    cuGraphChildGraphNodeGetGraph(CUgraphNode, *mut CUgraph);
+    cuGraphGetNodes(CUgraph, *mut CUgraphNode, *mut usize);
+    cuGraphMemcpyNodeGetParams(CUgraphNode, *mut CUDA_MEMCPY3D);
+    cuGraphNodeGetType(CUgraphNode, *mut c_uint);
     cuMemHostGetDevicePointer_v2(*mut CUdeviceptr, *mut c_void, c_uint);
     cuStreamQuery(CUstream);
     cuStreamIsCapturing(CUstream, *mut c_uint);

@@ -53,6 +53,8 @@ mod tests {
             uncolored_bytes: 0,
             h2d_bytes: 0,
             d2h_bytes: 0,
+            d2d_bytes: 0,
+            served: std::collections::BTreeMap::new(),
             copy_wait_us_p99: 0,
             launches: 0,
             graph_launches: 0,

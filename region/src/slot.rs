@@ -156,6 +156,8 @@ pub struct Tenant {
     pub moved: [[AtomicU64; 2]; GPUS],
     /// Bytes copied from one place of device memory to another.
     pub on_device: AtomicU64,
+    /// Bytes that went to the device by SMs instead of the copy engine.
+    pub ferried: AtomicU64,
     /// Kernels launched.
     pub launches: AtomicU64,
     /// Graphs launched.
@@ -218,6 +220,7 @@ impl Slot {
             &tenant.colored_bytes,
             &tenant.uncolored_bytes,
             &tenant.on_device,
+            &tenant.ferried,
             &tenant.launches,
             &tenant.graph_launches,
             &tenant.maps,

@@ -56,6 +56,8 @@ reasons! {
     NoDonor "no_donor",
     /// The kernel refused a map call; the range is as the driver made it.
     MapFailed "map_failed",
+    /// The tenant is latency-sensitive, and others leave room for it.
+    GoesFirst "goes_first",
     /// Every lane for streams has another stream's copies in it.
     NoLane "no_lane",
     /// The copy does not cross the bus.

@@ -80,6 +80,8 @@ pub struct TenantState {
     pub d2h_bytes: u64,
     /// Bytes copied within device memory.
     pub d2d_bytes: u64,
+    /// Of those copied to devices, bytes that SMs moved instead of the copy engine.
+    pub ferried_bytes: u64,
     /// The time within which 99 of 100 copies were let go, in microseconds.
     pub copy_wait_us_p99: u64,
     /// What the arbiter saw of the tenant's copies, by direction.
@@ -171,6 +173,7 @@ fn tenant_state(slot: &Slot) -> Option<TenantState> {
         h2d_bytes: moved(Direction::H2d),
         d2h_bytes: moved(Direction::D2h),
         d2d_bytes: number(&tenant.on_device),
+        ferried_bytes: number(&tenant.ferried),
         served: Direction::ALL
             .map(|direction| (direction.name(), served_state(&slot.served[direction as usize])))
             .into(),

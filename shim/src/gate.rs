@@ -1,9 +1,10 @@
 //! The copy gate: whole copies while nobody else wants the bus, pieces in turn while somebody does.
 //!
-//! A latency-sensitive tenant never waits: it only shows that it copies, so that the arbiter holds the others back. A
-//! best-effort tenant's copy is cut into pieces, each of which waits for the arbiter's leave: on a stream by stream
-//! memory operations on the lane ([`stream`]; the host thread goes on at once), in a blocking call on the calling thread
-//! ([`blocking`]). What the driver takes as one, such as a batch or a graph, waits as one piece.
+//! A latency-sensitive tenant never waits; where it blocks its thread, it shows that it copies, so that the arbiter holds
+//! the others back. A best-effort tenant's copy is cut into pieces, each of which waits for the arbiter's leave: on a
+//! stream by stream memory operations on the lane ([`stream`]; the host thread goes on at once), in a blocking call on the
+//! calling thread ([`blocking`]). What the driver takes as one, such as a batch or a graph, waits as one piece. Beside a
+//! latency-sensitive tenant alone, large copies to the device go past the copy engine ([`ferry`]).
 
 mod blocking;
 mod copy;
@@ -16,10 +17,11 @@ use crate::cut::{Extent, Parts};
 use crate::decision::{Decision, Why};
 use crate::life::{self, Joined};
 use crate::traffic::{Load, Span, Traffic};
-use crate::{fault, gpus, real};
+use crate::{fault, ferry, gpus, real};
 use abi::cuda::CUDA_SUCCESS;
 use copy::Copy;
-use region::{Class, Direction, LANES, Lane};
+use region::{Class, Direction, LANES, Lane, Regime};
+use settings::CopyChoice;
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 use units::{Bytes, DeviceVa};
@@ -75,6 +77,14 @@ impl Turn {
     }
 }
 
+/// How a governed copy goes.
+enum How {
+    /// In its turn.
+    InTurn(Turn),
+    /// By SMs, past the copy engine: it is on its way.
+    Ferried,
+}
+
 /// Counts what a call moves, whatever becomes of it. The GPU that it is about, if it is governed at all.
 fn count(over: [Bytes; 2], within: Bytes) -> Decision<(&'static Joined, usize)> {
     let Some(joined) = life::joined() else { return Decision::PassThrough(Why::NotJoined) };
@@ -94,21 +104,33 @@ fn count(over: [Bytes; 2], within: Bytes) -> Decision<(&'static Joined, usize)> 
     Decision::Govern((joined, gpu))
 }
 
-/// Whether what was counted has to take its turn in this direction.
-fn decide(joined: &'static Joined, gpu: usize, load: Load) -> Decision<Turn> {
-    if !joined.settings.copies || load.bytes == Bytes::ZERO {
+/// Whether what was counted has to take its turn in this direction. `crossing` says what the ferry needs to know, where
+/// the copy is one that it may take.
+fn decide(joined: &'static Joined, gpu: usize, load: Load, crossing: Option<ferry::Crossing>) -> Decision<How> {
+    if joined.settings.copies == CopyChoice::Off || load.bytes == Bytes::ZERO {
         return Decision::PassThrough(Why::CopiesOff);
     }
     let bus = joined.region.layout().header.gpus[gpu].bus(load.direction);
-    if bus.regime() == region::Regime::Free {
+    let regime = bus.regime();
+    if regime == Regime::Free {
         return Decision::PassThrough(Why::Uncontended);
     }
     if joined.silent.load(Ordering::Relaxed) {
         return Decision::PassThrough(Why::ArbiterSilent);
     }
-    let cut = load.cut.filter(|_| joined.settings.class == Class::Be);
+    let waits = joined.settings.class == Class::Be;
+    // Beside other best-effort tenants it has to take turns with them, which the engine's pieces do.
+    if let Some(crossing) = crossing
+        && waits
+        && regime == Regime::Yield
+        && ferry::take(joined, crossing).is_some()
+    {
+        joined.tenant().ferried.fetch_add(load.bytes.get(), Ordering::Relaxed);
+        return Decision::Govern(How::Ferried);
+    }
+    let cut = load.cut.filter(|_| waits);
     let parts = cut.and_then(|(extent, span)| parts(extent, span, bus.piece()));
-    Decision::Govern(Turn { joined, gpu, direction: load.direction, parts, bytes: load.bytes })
+    Decision::Govern(How::InTurn(Turn { joined, gpu, direction: load.direction, parts, bytes: load.bytes }))
 }
 
 /// The pieces of a copy that is larger than one; `None` for one that goes whole.
@@ -122,7 +144,7 @@ fn parts(extent: Extent, span: Span, piece: Bytes) -> Option<Parts> {
 
 /// Whether the driver knows all of the range, which may be several mappings in a row. A copy of any other it has to
 /// refuse as a whole; in pieces the first of them would be done.
-fn is_all_there(span: Span) -> bool {
+pub(crate) fn is_all_there(span: Span) -> bool {
     let Some(ask) = real::cuMemGetAddressRange_v2.get() else { return false };
     let Some(end) = span.start.checked_add(span.len) else { return false };
     let mut at = span.start;
@@ -151,13 +173,13 @@ fn consider<T>(decide: impl FnOnce() -> Decision<T>) -> Option<T> {
 }
 
 /// Counts a copy, and decides on it if it crosses the bus.
-fn turn_of(traffic: Traffic) -> Decision<Turn> {
+fn turn_of(traffic: Traffic, crossing: Option<ferry::Crossing>) -> Decision<How> {
     match traffic {
         Traffic::Bus(load) => {
             let mut over = [Bytes::ZERO; 2];
             over[load.direction as usize] = load.bytes;
             match count(over, Bytes::ZERO) {
-                Decision::Govern((joined, gpu)) => decide(joined, gpu, load),
+                Decision::Govern((joined, gpu)) => decide(joined, gpu, load, crossing),
                 Decision::PassThrough(why) => Decision::PassThrough(why),
             }
         }

@@ -38,13 +38,13 @@ macro_rules! govern {
         hooks::copy::blocking!(Traffic::unified($dst, $src, $bytes), $forward, $real($dst, $src))
     };
     (copy h2d_async $name:ident, $real:ident, $forward:ident, ($dst:ident, $src:ident, $bytes:ident, $stream:ident)) => {
-        hooks::copy::in_stream!(Traffic::to_device($dst, $bytes), $name, $forward, $real($dst, $src, $stream))
+        hooks::copy::in_stream!(Traffic::to_device($dst, $bytes), Some($src), $name, $forward, $real($dst, $src, $stream))
     };
     (copy d2h_async $name:ident, $real:ident, $forward:ident, ($dst:ident, $src:ident, $bytes:ident, $stream:ident)) => {
-        hooks::copy::in_stream!(Traffic::to_host($src, $bytes), $name, $forward, $real($dst, $src, $stream))
+        hooks::copy::in_stream!(Traffic::to_host($src, $bytes), None, $name, $forward, $real($dst, $src, $stream))
     };
     (copy unified_async $name:ident, $real:ident, $forward:ident, ($dst:ident, $src:ident, $bytes:ident, $stream:ident)) => {
-        hooks::copy::in_stream!(Traffic::unified($dst, $src, $bytes), $name, $forward, $real($dst, $src, $stream))
+        hooks::copy::in_stream!(Traffic::unified($dst, $src, $bytes), Some($src as *const c_void), $name, $forward, $real($dst, $src, $stream))
     };
     (copy shaped $name:ident, $real:ident, $forward:ident, ($copy:ident)) => {
         // SAFETY: the caller's own description, or one of a part of it.
@@ -62,10 +62,10 @@ macro_rules! govern {
         gate::blocking(Traffic::array(Direction::D2h, $bytes), |_| $forward())
     };
     (copy h2a_async $name:ident, $real:ident, $forward:ident, ($dst:ident, $offset:ident, $src:ident, $bytes:ident, $stream:ident)) => {
-        gate::in_stream(Traffic::array(Direction::H2d, $bytes), hooks::stream::named($stream, stringify!($name)), |_| $forward())
+        gate::in_stream(Traffic::array(Direction::H2d, $bytes), hooks::stream::named($stream, stringify!($name)), None, |_| $forward())
     };
     (copy a2h_async $name:ident, $real:ident, $forward:ident, ($dst:ident, $src:ident, $offset:ident, $bytes:ident, $stream:ident)) => {
-        gate::in_stream(Traffic::array(Direction::D2h, $bytes), hooks::stream::named($stream, stringify!($name)), |_| $forward())
+        gate::in_stream(Traffic::array(Direction::D2h, $bytes), hooks::stream::named($stream, stringify!($name)), None, |_| $forward())
     };
     (copy d2d $name:ident, $real:ident, $forward:ident, ($dst:ident, $src:ident, $bytes:ident)) => {
         hooks::copy::within($forward, $bytes)
@@ -113,6 +113,13 @@ macro_rules! govern {
     };
     (last $first:ident, $($more:ident),+) => {
         govern!(last $($more),+)
+    };
+    (launch cooperative $name:ident, $real:ident, $forward:ident, $arguments:tt) => {
+        hooks::launch::cooperative($forward)
+    };
+    (launch configured $name:ident, $real:ident, $forward:ident, ($config:ident, $($more:ident),*)) => {
+        // SAFETY: the caller's own configuration.
+        unsafe { hooks::launch::configured($forward, $config) }
     };
     (launch kernel $name:ident, $real:ident, $forward:ident, $arguments:tt) => {
         hooks::launch::kernel($forward)

@@ -23,6 +23,7 @@ mod export;
 mod exports;
 mod extents;
 mod fault;
+mod ferry;
 mod fork;
 mod gate;
 mod gpus;

@@ -54,6 +54,7 @@ mod tests {
             h2d_bytes: 0,
             d2h_bytes: 0,
             d2d_bytes: 0,
+            ferried_bytes: 0,
             served: std::collections::BTreeMap::new(),
             copy_wait_us_p99: 0,
             launches: 0,

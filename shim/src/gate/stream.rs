@@ -1,28 +1,55 @@
 //! Copies in the order of a stream: the stream itself asks and waits, by memory operations on a lane.
 
-use super::{BLOCKING_LANE, Copy, Turn, consider, count, decide, turn_of};
+use super::{BLOCKING_LANE, Copy, How, Turn, consider, count, decide, turn_of};
 use crate::cut::Part;
 use crate::decision::{Decision, Why};
 use crate::life::Joined;
 use crate::log::warning;
 use crate::traffic::{Load, Loads, Traffic};
-use crate::{captures, fault, real, watchdog};
+use crate::{captures, fault, ferry, real, watchdog};
 use abi::cuda::*;
 use region::{Direction, GPUS, LANES, Lane};
+use std::ffi::c_void;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{MutexGuard, PoisonError, TryLockError};
 
-/// A copy in the order of a stream. `copy` hands a part to the driver, or with none what the caller asked for.
-pub(crate) fn in_stream(traffic: Traffic, stream: CUstream, copy: impl FnMut(Option<Part>) -> CUresult) -> CUresult {
+/// A copy in the order of a stream. `copy` hands a part to the driver, or with none what the caller asked for. `host` is
+/// where it comes from, if that is one stretch of host memory.
+pub(crate) fn in_stream(
+    traffic: Traffic,
+    stream: CUstream,
+    host: Option<*const c_void>,
+    copy: impl FnMut(Option<Part>) -> CUresult,
+) -> CUresult {
     let mut copy = Copy::new(traffic.extent(), copy);
-    let turn = consider(|| match turn_of(traffic) {
-        Decision::Govern(turn) => turn.through(stream),
+    let how = consider(|| match turn_of(traffic, crossing(traffic, stream, host)) {
+        Decision::Govern(How::InTurn(turn)) => turn.through(stream),
+        Decision::Govern(How::Ferried) => Decision::Govern(Way::Ferried),
         Decision::PassThrough(why) => Decision::PassThrough(why),
     });
-    if let Some(mut placed) = turn {
-        fault::shielded(|| placed.go(&mut copy));
+    match how {
+        Some(Way::Ferried) => return CUDA_SUCCESS,
+        Some(Way::Lane(mut placed)) => {
+            fault::shielded(|| placed.go(&mut copy));
+        }
+        None => {}
     }
     copy.rest()
+}
+
+/// What becomes of a copy in a stream.
+enum Way {
+    Lane(Placed),
+    Ferried,
+}
+
+fn crossing(traffic: Traffic, stream: CUstream, host: Option<*const c_void>) -> Option<ferry::Crossing> {
+    match (traffic, host) {
+        (Traffic::Bus(Load { direction: Direction::H2d, cut: Some((_, to)), .. }), Some(from)) => {
+            Some(ferry::Crossing { to, from, stream })
+        }
+        _ => None,
+    }
 }
 
 /// Work in the order of a stream that moves things both ways and that the driver takes as one.
@@ -34,10 +61,12 @@ pub(crate) fn around(loads: Loads, stream: CUstream, forward: impl FnOnce() -> C
         if load.bytes == units::Bytes::ZERO {
             return None;
         }
-        consider(|| match decide(joined, gpu, load) {
-            Decision::Govern(turn) => turn.through(stream),
+        let way = consider(|| match decide(joined, gpu, load, None) {
+            Decision::Govern(How::InTurn(turn)) => turn.through(stream),
+            Decision::Govern(How::Ferried) => Decision::Govern(Way::Ferried),
             Decision::PassThrough(why) => Decision::PassThrough(why),
-        })
+        })?;
+        if let Way::Lane(placed) = way { Some(placed) } else { None }
     });
     let [mut to_device, mut to_host] = turns;
     let mut forward = Some(forward);
@@ -125,7 +154,12 @@ impl Turn {
         })
     }
 
-    fn through(self, stream: CUstream) -> Decision<Placed> {
+    fn through(self, stream: CUstream) -> Decision<Way> {
+        if !self.waits() {
+            // To show itself it would have to write from the stream, which would take longer than what it gains: the
+            // others have one piece at a time on the bus, and at the end of that the engine turns to this copy anyway.
+            return Decision::PassThrough(Why::GoesFirst);
+        }
         if captures::may_go_on(stream) {
             return Decision::PassThrough(Why::Capturing);
         }
@@ -138,16 +172,8 @@ impl Turn {
         let lane = self.lane(lane);
         let [asked, done, gate] = lane.words().map(|word| addresses.device(word));
         let gate = StreamGate { stream, asked, done, gate, write, wait };
-        Decision::Govern(Placed {
-            turn: self,
-            gate,
-            lane,
-            next: 0,
-            last: 0,
-            begun: false,
-            working: true,
-            _order: order,
-        })
+        let placed = Placed { turn: self, gate, lane, next: 0, last: 0, begun: false, working: true, _order: order };
+        Decision::Govern(Way::Lane(placed))
     }
 }
 
@@ -191,13 +217,14 @@ struct Placed {
 impl Placed {
     /// Asks for the copy when its stream comes to it.
     ///
-    /// A stream that is idle has come to it: then the host asks. That matters for the latency-sensitive: a copy engine
-    /// serves one channel for its whole time slice of about a millisecond while that has work, so an ask that is itself
-    /// in the stream would be seen only when the other's slice is over (measured on an H200: LS p99 1063 us).
+    /// A stream that is idle has come to it: then the host asks. A copy engine serves one channel for its whole time slice
+    /// of about a millisecond while that has work, so an ask that is itself in the stream would be seen only when the
+    /// other's slice is over. With asks in the stream a latency-sensitive copy took 1063 us at p99, and a best-effort
+    /// tenant with small copies had a tenth of the bus instead of its half (measured on H200 and H100).
     fn ask(&self, last: u32) -> bool {
         // SAFETY: the stream is the caller's and is not being captured.
         let idle = || real::cuStreamQuery.get().is_some_and(|query| unsafe { query(self.gate.stream) } == CUDA_SUCCESS);
-        if !self.turn.waits() && idle() {
+        if idle() {
             self.lane.ask(last);
             return true;
         }
@@ -215,7 +242,7 @@ impl Placed {
     }
 
     fn wait(&mut self) {
-        self.working = self.working && (!self.turn.waits() || self.gate.wait(self.next));
+        self.working = self.working && self.gate.wait(self.next);
     }
 
     /// Puts into the stream what comes after a piece. After an error, no more pieces come.

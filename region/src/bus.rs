@@ -60,8 +60,8 @@ pub struct Bus {
     pub busy_permille: AtomicU32,
     /// The size in bytes of the pieces that best-effort copies go in where they wait.
     piece_bytes: AtomicU32,
-    /// Unused; zero.
-    reserved: u32,
+    /// 1 while best-effort copies go in pieces here, for which latency-sensitive ones have to show themselves.
+    in_pieces: AtomicU32,
     /// All bytes that tenants moved since the arbiter started.
     pub bytes: AtomicU64,
 }
@@ -79,7 +79,7 @@ impl Bus {
             regime: AtomicU32::new(0),
             busy_permille: AtomicU32::new(0),
             piece_bytes: AtomicU32::new(0),
-            reserved: 0,
+            in_pieces: AtomicU32::new(0),
             bytes: AtomicU64::new(0),
         }
     }
@@ -103,6 +103,16 @@ impl Bus {
     /// Arbiter: writes the size of a piece.
     pub fn set_piece(&self, piece: Bytes) {
         write(&self.piece_bytes, u32::try_from(piece.get()).unwrap_or(u32::MAX));
+    }
+
+    /// Whether best-effort copies go in pieces here.
+    pub fn is_in_pieces(&self) -> bool {
+        self.in_pieces.load(Ordering::Relaxed) == 1
+    }
+
+    /// Arbiter: writes whether best-effort copies go in pieces.
+    pub fn set_in_pieces(&self, in_pieces: bool) {
+        write(&self.in_pieces, in_pieces.into());
     }
 
     /// Arbiter: writes how busy the direction is, in thousandths.

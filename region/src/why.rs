@@ -56,7 +56,7 @@ reasons! {
     NoDonor "no_donor",
     /// The kernel refused a map call; the range is as the driver made it.
     MapFailed "map_failed",
-    /// The tenant is latency-sensitive, and others leave room for it.
+    /// The tenant is latency-sensitive, and others have no pieces to be held back.
     GoesFirst "goes_first",
     /// Every lane for streams has another stream's copies in it.
     NoLane "no_lane",

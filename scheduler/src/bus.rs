@@ -18,6 +18,9 @@ const IN_FLIGHT_BESIDE_LS: u32 = 1;
 /// Who copies back to back is away for no longer than this between two copies. Nobody is waited for any longer.
 const BACK_AT_ONCE: Nanos = Nanos::from_micros(80);
 
+/// For so long after the last piece latency-sensitive copies still show themselves.
+const PIECES_MEMORY: Nanos = Nanos::from_millis(100);
+
 /// What a turn found, for the arbiter to decide when to look again.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Activity {
@@ -33,6 +36,8 @@ pub(crate) struct Activity {
     pub(crate) last_used: Option<Nanos>,
     /// When a piece that is on the bus is likely to be done.
     pub(crate) next_done: Option<Nanos>,
+    /// Somebody is about to come back, and is to be seen soon.
+    pub(crate) expects: bool,
     /// Best-effort tenants take turns, or have to leave room, so that whoever waits has to be seen soon.
     pub(crate) gated: bool,
 }
@@ -49,6 +54,7 @@ impl Activity {
                 (Some(one), Some(other)) => Some(one.min(other)),
                 (one, other) => one.or(other),
             },
+            expects: self.expects || other.expects,
             gated: self.gated || other.gated,
         }
     }
@@ -100,6 +106,8 @@ pub(crate) struct BusGate {
     wants: Vec<Want>,
     meter: Meter,
     sizer: Sizer,
+    /// When a best-effort tenant last had pieces here.
+    pieces_seen: Option<Nanos>,
 }
 
 impl BusGate {
@@ -112,6 +120,7 @@ impl BusGate {
             tenants: vec![NEW; SLOTS],
             wants: Vec::with_capacity(SLOTS),
             sizer: Sizer::new(piece),
+            pieces_seen: None,
             meter: Meter::new(std::array::from_fn(|slot| moved(layout, slot, gpu, direction))),
         }
     }
@@ -125,6 +134,7 @@ impl BusGate {
             if let Some(class) = tenant.class {
                 let want = self.look_at_lanes(layout, tenant, class, now, &mut found);
                 found.be_waits |= want.waiting > 0;
+                found.expects |= want.expected;
                 pending = want.pending;
                 self.wants.push(want);
             }
@@ -135,6 +145,11 @@ impl BusGate {
         let regime = self.meter.regime(now);
         bus.set_piece(self.sizer.piece(regime));
         bus.set_regime(regime);
+        if found.be_waits || found.be_outstanding {
+            self.pieces_seen = Some(now);
+        }
+        let in_pieces = self.pieces_seen.is_some_and(|seen| now.saturating_sub(seen) < PIECES_MEMORY);
+        bus.set_in_pieces(in_pieces && regime.yields());
         let in_flight = if regime.yields() { IN_FLIGHT_BESIDE_LS } else { IN_FLIGHT };
         while let Some(slot) = self.queue.next(&self.wants, in_flight) {
             let piece = self.let_one_go(layout, slot, now);

@@ -13,6 +13,8 @@ const WARM: Nanos = Nanos::from_millis(200);
 
 /// Shortly before a piece is likely to be done: what a sleeping thread may wake up late.
 const EARLY: Nanos = Nanos::from_micros(12);
+/// How often it looks whether somebody is back who copies back to back.
+const SOON: Nanos = Nanos::from_micros(20);
 /// For how long after anything moved it may look without pause.
 const SPIN: Nanos = Nanos::from_micros(100);
 
@@ -51,7 +53,8 @@ impl Pace {
         if found.be_waits {
             let until_done = found.next_done.map_or(Nanos::ZERO, |done| done.saturating_sub(now));
             if until_done > EARLY + EARLY {
-                let nap = until_done.saturating_sub(EARLY).min(Nanos::from_micros(200));
+                let longest = if found.expects { SOON } else { Nanos::from_micros(200) };
+                let nap = until_done.saturating_sub(EARLY).min(longest);
                 return Pause::Nap(Duration::from_nanos(nap.get()));
             }
             return match quiet {

@@ -1,7 +1,7 @@
 //! The copy gate: whole copies while nobody else wants the bus, pieces in turn while somebody does.
 //!
-//! A latency-sensitive tenant never waits; where it blocks its thread, it shows that it copies, so that the arbiter holds
-//! the others back. A best-effort tenant's copy is cut into pieces, each of which waits for the arbiter's leave: on a
+//! A latency-sensitive tenant never waits: it only shows that it copies, so that the arbiter holds the others' pieces
+//! back; where they have none, not even that. A best-effort tenant's copy is cut into pieces, each of which waits for the arbiter's leave: on a
 //! stream by stream memory operations on the lane ([`stream`]; the host thread goes on at once), in a blocking call on the
 //! calling thread ([`blocking`]). What the driver takes as one, such as a batch or a graph, waits as one piece. Beside a
 //! latency-sensitive tenant alone, large copies to the device go past the copy engine ([`ferry`]).
@@ -119,6 +119,10 @@ fn decide(joined: &'static Joined, gpu: usize, load: Load, crossing: Option<ferr
         return Decision::PassThrough(Why::ArbiterSilent);
     }
     let waits = joined.settings.class == Class::Be;
+    // To show itself takes a write in the stream behind the copy, which is worth it only where pieces are to be held.
+    if !waits && !bus.is_in_pieces() {
+        return Decision::PassThrough(Why::GoesFirst);
+    }
     // Beside other best-effort tenants it has to take turns with them, which the engine's pieces do.
     if let Some(crossing) = crossing
         && waits

@@ -155,11 +155,6 @@ impl Turn {
     }
 
     fn through(self, stream: CUstream) -> Decision<Way> {
-        if !self.waits() {
-            // To show itself it would have to write from the stream, which would take longer than what it gains: the
-            // others have one piece at a time on the bus, and at the end of that the engine turns to this copy anyway.
-            return Decision::PassThrough(Why::GoesFirst);
-        }
         if captures::may_go_on(stream) {
             return Decision::PassThrough(Why::Capturing);
         }
@@ -242,7 +237,7 @@ impl Placed {
     }
 
     fn wait(&mut self) {
-        self.working = self.working && self.gate.wait(self.next);
+        self.working = self.working && (!self.turn.waits() || self.gate.wait(self.next));
     }
 
     /// Puts into the stream what comes after a piece. After an error, no more pieces come.

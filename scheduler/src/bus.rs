@@ -149,7 +149,7 @@ impl BusGate {
             self.pieces_seen = Some(now);
         }
         let in_pieces = self.pieces_seen.is_some_and(|seen| now.saturating_sub(seen) < PIECES_MEMORY);
-        bus.set_in_pieces(in_pieces && regime.yields());
+        bus.set_in_pieces(in_pieces);
         let in_flight = if regime.yields() { IN_FLIGHT_BESIDE_LS } else { IN_FLIGHT };
         while let Some(slot) = self.queue.next(&self.wants, in_flight) {
             let piece = self.let_one_go(layout, slot, now);

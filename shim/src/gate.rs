@@ -146,23 +146,15 @@ fn parts(extent: Extent, span: Span, piece: Bytes) -> Option<Parts> {
     (bytes > piece && (2..1 << 20).contains(&parts.number()) && is_all_there(span)).then_some(parts)
 }
 
-/// Whether the driver knows all of the range, which may be several mappings in a row. A copy of any other it has to
-/// refuse as a whole; in pieces the first of them would be done.
+/// Whether the driver knows all of the range as one. A copy of any other it may have to refuse as a whole; in pieces the
+/// first of them would be done. Ranges that are several mappings in a row are not told from allocations in a row.
 pub(crate) fn is_all_there(span: Span) -> bool {
     let Some(ask) = real::cuMemGetAddressRange_v2.get() else { return false };
-    let Some(end) = span.start.checked_add(span.len) else { return false };
-    let mut at = span.start;
-    while at < end {
-        let (mut base, mut len) = (0, 0);
-        // SAFETY: the function writes an address and a length.
-        let result = unsafe { ask(&mut base, &mut len, at.get()) };
-        let next = DeviceVa::new(base).checked_add(Bytes::new(len as u64));
-        match next.filter(|&next| result == CUDA_SUCCESS && next > at) {
-            Some(next) => at = next,
-            None => return false,
-        }
-    }
-    true
+    let (mut base, mut len) = (0, 0);
+    // SAFETY: the function writes an address and a length.
+    let known = unsafe { ask(&mut base, &mut len, span.start.get()) } == CUDA_SUCCESS;
+    let ends = (DeviceVa::new(base).checked_add(Bytes::new(len as u64)), span.start.checked_add(span.len));
+    known && matches!(ends, (Some(known), Some(end)) if end <= known)
 }
 
 /// Decides on a copy, and counts it where it passes through.

@@ -106,14 +106,17 @@ pub struct TenantState {
     pub passed: BTreeMap<&'static str, u64>,
 }
 
-/// How one direction of a tenant's copies was served: bounds within which that part of the pieces waited for leave, and
-/// then took, in microseconds.
+/// How one direction of a tenant's copies was served: times within which so many of 100 pieces waited or were copied, in
+/// microseconds, rounded up to a power of two.
 #[derive(Clone, Copy, Debug, Serialize)]
-#[allow(missing_docs, reason = "the names say it")]
 pub struct ServedState {
+    /// 50 of 100 pieces had leave within this time.
     pub wait_us_p50: u64,
+    /// 99 of 100 pieces had leave within this time.
     pub wait_us_p99: u64,
+    /// 50 of 100 pieces were done within this time after they had leave.
     pub service_us_p50: u64,
+    /// 99 of 100 pieces were done within this time after they had leave.
     pub service_us_p99: u64,
 }
 

@@ -190,6 +190,7 @@ own_use! {
     cuModuleGetFunction(*mut CUfunction, *mut c_void, *const c_char);
     cuModuleLoadData(*mut *mut c_void, *const c_void);
     cuStreamQuery(CUstream);
+    cuStreamGetFlags(CUstream, *mut c_uint);
     cuStreamIsCapturing(CUstream, *mut c_uint);
     cuStreamWaitValue32_v2(CUstream, CUdeviceptr, u32, c_uint);
     cuStreamWriteValue32_v2(CUstream, CUdeviceptr, u32, c_uint);

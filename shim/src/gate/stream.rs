@@ -9,7 +9,7 @@ use crate::traffic::{Load, Loads, Traffic};
 use crate::{captures, fault, ferry, real, watchdog};
 use abi::cuda::*;
 use region::{Direction, GPUS, LANES, Lane};
-use std::ffi::c_void;
+use std::ffi::{c_uint, c_void};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{MutexGuard, PoisonError, TryLockError};
 
@@ -212,14 +212,12 @@ struct Placed {
 impl Placed {
     /// Asks for the copy when its stream comes to it.
     ///
-    /// A stream that is idle has come to it: then the host asks. A copy engine serves one channel for its whole time slice
+    /// Where the stream has come to it already the host asks. A copy engine serves one channel for its whole time slice
     /// of about a millisecond while that has work, so an ask that is itself in the stream would be seen only when the
     /// other's slice is over. With asks in the stream a latency-sensitive copy took 1063 us at p99, and a best-effort
     /// tenant with small copies had a tenth of the bus instead of its half (measured on H200 and H100).
     fn ask(&self, last: u32) -> bool {
-        // SAFETY: the stream is the caller's and is not being captured.
-        let idle = || real::cuStreamQuery.get().is_some_and(|query| unsafe { query(self.gate.stream) } == CUDA_SUCCESS);
-        if idle() {
+        if is_next_to_run(self.gate.stream) {
             self.lane.ask(last);
             return true;
         }
@@ -268,6 +266,26 @@ impl Placed {
         }
     }
 }
+
+/// Whether what is put into the stream now runs at once: it is idle, and so is the legacy default stream, if it is one of
+/// those that wait for that.
+fn is_next_to_run(stream: CUstream) -> bool {
+    let legacy = CU_STREAM_LEGACY as CUstream;
+    // SAFETY: the caller found that the stream is not being captured, and for the other that is asked first.
+    let is_idle = |stream| real::cuStreamQuery.get().is_some_and(|query| unsafe { query(stream) } == CUDA_SUCCESS);
+    if !is_idle(stream) {
+        return false;
+    }
+    let mut flags = 0;
+    // SAFETY: the function writes the flags of a stream that lives.
+    let told = real::cuStreamGetFlags.get().is_some_and(|ask| unsafe { ask(stream, &mut flags) } == CUDA_SUCCESS);
+    stream == legacy
+        || (told && flags & CU_STREAM_NON_BLOCKING != 0)
+        || (!captures::may_go_on(legacy) && is_idle(legacy))
+}
+
+/// cuda.h: `CU_STREAM_NON_BLOCKING`.
+const CU_STREAM_NON_BLOCKING: c_uint = 1;
 
 impl Drop for Placed {
     fn drop(&mut self) {

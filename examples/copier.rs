@@ -1,4 +1,4 @@
-//! A client that only copies from host to device, for measuring how the bus is shared.
+//! A client that only copies between pinned host memory and the device, for measuring how the bus is shared.
 //!
 //! `copier bulk SIZE` copies back to back; `copier ls SIZE PERIOD_US` copies once a period. Both end after `--seconds`
 //! and print one line of JSON: how long a copy took (from submission; a copy that is late delays the next), and the bytes a second.
@@ -13,6 +13,7 @@ use clap::Parser;
 use driver::Driver;
 use percentiles::Latencies;
 use std::error::Error;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use units::Bytes;
 
@@ -23,6 +24,12 @@ struct Arguments {
     /// How long to copy
     #[arg(long, global = true, default_value_t = 5.0)]
     seconds: f64,
+    /// Copy from the device to the host
+    #[arg(long, global = true)]
+    to_host: bool,
+    /// Wait for this file to be there before copying, so that several begin together
+    #[arg(long, global = true, value_name = "FILE")]
+    after: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -58,8 +65,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     let driver = Driver::start()?;
     let (host, device, stream) =
         (driver.allocate_host(size.as_usize())?, driver.allocate(size.as_usize())?, driver.stream()?);
-    let copy = || driver.copy_to_device(device, host, stream).and_then(|()| driver.wait(stream));
+    let copy = || {
+        let copied = match arguments.to_host {
+            false => driver.copy_to_device(device, host, stream),
+            true => driver.copy_to_host(host, device, stream),
+        };
+        copied.and_then(|()| driver.wait(stream))
+    };
     copy()?;
+    while arguments.after.as_ref().is_some_and(|file| !file.exists()) {
+        std::thread::sleep(Duration::from_millis(2));
+    }
 
     let time = Duration::try_from_secs_f64(arguments.seconds)?;
     let started = Instant::now();

@@ -53,7 +53,8 @@ fn bare(seed: u64, calls: u64) -> Vec<String> {
 
 fn governed(way: &Way, seed: u64, calls: u64) -> Vec<String> {
     let place = Place::with_table();
-    let _arbiter = place.up(&[]);
+    // So small that copies are cut at all.
+    let _arbiter = place.up(if way.contended { &["--piece", "4K"] } else { &[] });
     let mut copier = way.contended.then(|| {
         let mut command = place.tenant(&["--class", "ls"], "copier", &["ls", "256K", "300", "--seconds", "3600"]);
         let copier = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the copier");

@@ -3,8 +3,10 @@
 
 use core::ffi::{c_int, c_uint, c_void};
 
+mod batch;
 mod memory;
 
+pub use batch::*;
 pub use memory::*;
 
 /// A result code; [`CUDA_SUCCESS`] or one of the errors below. An integer, not an enum: drivers add codes.

@@ -114,10 +114,10 @@ macro_rules! governed_functions {
             copy shaped cuMemcpy2DUnaligned_v2_ptds(copy: *const CUDA_MEMCPY2D);
             copy shaped cuMemcpy3D_v2(copy: *const CUDA_MEMCPY3D);
             copy shaped cuMemcpy3D_v2_ptds(copy: *const CUDA_MEMCPY3D);
-            copy array cuMemcpyHtoA_v2(dst: CUarray, dst_offset: usize, src: *const c_void, bytes: usize);
-            copy array cuMemcpyHtoA_v2_ptds(dst: CUarray, dst_offset: usize, src: *const c_void, bytes: usize);
-            copy array cuMemcpyAtoH_v2(dst: *mut c_void, src: CUarray, src_offset: usize, bytes: usize);
-            copy array cuMemcpyAtoH_v2_ptds(dst: *mut c_void, src: CUarray, src_offset: usize, bytes: usize);
+            copy h2a cuMemcpyHtoA_v2(dst: CUarray, dst_offset: usize, src: *const c_void, bytes: usize);
+            copy h2a cuMemcpyHtoA_v2_ptds(dst: CUarray, dst_offset: usize, src: *const c_void, bytes: usize);
+            copy a2h cuMemcpyAtoH_v2(dst: *mut c_void, src: CUarray, src_offset: usize, bytes: usize);
+            copy a2h cuMemcpyAtoH_v2_ptds(dst: *mut c_void, src: CUarray, src_offset: usize, bytes: usize);
             copy array cuMemcpyDtoA_v2(dst: CUarray, dst_offset: usize, src: CUdeviceptr, bytes: usize);
             copy array cuMemcpyDtoA_v2_ptds(dst: CUarray, dst_offset: usize, src: CUdeviceptr, bytes: usize);
             copy array cuMemcpyAtoD_v2(dst: CUdeviceptr, src: CUarray, src_offset: usize, bytes: usize);
@@ -126,8 +126,8 @@ macro_rules! governed_functions {
             copy array cuMemcpyAtoA_v2_ptds(dst: CUarray, dst_offset: usize, src: CUarray, src_offset: usize, bytes: usize);
             copy peer cuMemcpyPeer(dst: CUdeviceptr, dst_ctx: CUcontext, src: CUdeviceptr, src_ctx: CUcontext, bytes: usize);
             copy peer cuMemcpyPeer_ptds(dst: CUdeviceptr, dst_ctx: CUcontext, src: CUdeviceptr, src_ctx: CUcontext, bytes: usize);
-            copy peer cuMemcpy3DPeer(copy: *const CUDA_MEMCPY3D_PEER);
-            copy peer cuMemcpy3DPeer_ptds(copy: *const CUDA_MEMCPY3D_PEER);
+            copy peer_box cuMemcpy3DPeer(copy: *const CUDA_MEMCPY3D_PEER);
+            copy peer_box cuMemcpy3DPeer_ptds(copy: *const CUDA_MEMCPY3D_PEER);
 
             // Copies that a stream orders.
             copy h2d_async cuMemcpyHtoDAsync_v2(dst: CUdeviceptr, src: *const c_void, bytes: usize, stream: CUstream);
@@ -142,30 +142,30 @@ macro_rules! governed_functions {
             copy shaped_async cuMemcpy2DAsync_v2_ptsz(copy: *const CUDA_MEMCPY2D, stream: CUstream);
             copy shaped_async cuMemcpy3DAsync_v2(copy: *const CUDA_MEMCPY3D, stream: CUstream);
             copy shaped_async cuMemcpy3DAsync_v2_ptsz(copy: *const CUDA_MEMCPY3D, stream: CUstream);
-            copy array_async cuMemcpyHtoAAsync_v2(dst: CUarray, dst_offset: usize, src: *const c_void, bytes: usize, stream: CUstream);
-            copy array_async cuMemcpyHtoAAsync_v2_ptsz(dst: CUarray, dst_offset: usize, src: *const c_void, bytes: usize, stream: CUstream);
-            copy array_async cuMemcpyAtoHAsync_v2(dst: *mut c_void, src: CUarray, src_offset: usize, bytes: usize, stream: CUstream);
-            copy array_async cuMemcpyAtoHAsync_v2_ptsz(dst: *mut c_void, src: CUarray, src_offset: usize, bytes: usize, stream: CUstream);
+            copy h2a_async cuMemcpyHtoAAsync_v2(dst: CUarray, dst_offset: usize, src: *const c_void, bytes: usize, stream: CUstream);
+            copy h2a_async cuMemcpyHtoAAsync_v2_ptsz(dst: CUarray, dst_offset: usize, src: *const c_void, bytes: usize, stream: CUstream);
+            copy a2h_async cuMemcpyAtoHAsync_v2(dst: *mut c_void, src: CUarray, src_offset: usize, bytes: usize, stream: CUstream);
+            copy a2h_async cuMemcpyAtoHAsync_v2_ptsz(dst: *mut c_void, src: CUarray, src_offset: usize, bytes: usize, stream: CUstream);
             copy peer_async cuMemcpyPeerAsync(dst: CUdeviceptr, dst_ctx: CUcontext, src: CUdeviceptr, src_ctx: CUcontext, bytes: usize, stream: CUstream);
             copy peer_async cuMemcpyPeerAsync_ptsz(dst: CUdeviceptr, dst_ctx: CUcontext, src: CUdeviceptr, src_ctx: CUcontext, bytes: usize, stream: CUstream);
-            copy peer_async cuMemcpy3DPeerAsync(copy: *const CUDA_MEMCPY3D_PEER, stream: CUstream);
-            copy peer_async cuMemcpy3DPeerAsync_ptsz(copy: *const CUDA_MEMCPY3D_PEER, stream: CUstream);
+            copy peer_box_async cuMemcpy3DPeerAsync(copy: *const CUDA_MEMCPY3D_PEER, stream: CUstream);
+            copy peer_box_async cuMemcpy3DPeerAsync_ptsz(copy: *const CUDA_MEMCPY3D_PEER, stream: CUstream);
             copy batch cuMemcpyBatchAsync(dsts: *mut CUdeviceptr, srcs: *mut CUdeviceptr, sizes: *mut usize, count: usize, attrs: *mut c_void, attr_indices: *mut usize, attr_count: usize, fail: *mut usize, stream: CUstream);
             copy batch cuMemcpyBatchAsync_ptsz(dsts: *mut CUdeviceptr, srcs: *mut CUdeviceptr, sizes: *mut usize, count: usize, attrs: *mut c_void, attr_indices: *mut usize, attr_count: usize, fail: *mut usize, stream: CUstream);
             copy batch cuMemcpyBatchAsync_v2(dsts: *mut CUdeviceptr, srcs: *mut CUdeviceptr, sizes: *mut usize, count: usize, attrs: *mut c_void, attr_indices: *mut usize, attr_count: usize, stream: CUstream);
             copy batch cuMemcpyBatchAsync_v2_ptsz(dsts: *mut CUdeviceptr, srcs: *mut CUdeviceptr, sizes: *mut usize, count: usize, attrs: *mut c_void, attr_indices: *mut usize, attr_count: usize, stream: CUstream);
-            copy batch cuMemcpy3DBatchAsync(count: usize, ops: *mut c_void, fail: *mut usize, flags: u64, stream: CUstream);
-            copy batch cuMemcpy3DBatchAsync_ptsz(count: usize, ops: *mut c_void, fail: *mut usize, flags: u64, stream: CUstream);
-            copy batch cuMemcpy3DBatchAsync_v2(count: usize, ops: *mut c_void, flags: u64, stream: CUstream);
-            copy batch cuMemcpy3DBatchAsync_v2_ptsz(count: usize, ops: *mut c_void, flags: u64, stream: CUstream);
-            copy batch cuMemcpyWithAttributesAsync(dst: CUdeviceptr, src: CUdeviceptr, size: usize, attr: *mut c_void, stream: CUstream);
-            copy batch cuMemcpyWithAttributesAsync_ptsz(dst: CUdeviceptr, src: CUdeviceptr, size: usize, attr: *mut c_void, stream: CUstream);
-            copy batch cuMemcpy3DWithAttributesAsync(op: *mut c_void, flags: u64, stream: CUstream);
-            copy batch cuMemcpy3DWithAttributesAsync_ptsz(op: *mut c_void, flags: u64, stream: CUstream);
-            copy batch cuFabricCpyBatchAsync(count: usize, ops: *mut c_void, flags: u64, stream: CUstream);
-            copy batch cuFabricCpyBatchAsync_ptsz(count: usize, ops: *mut c_void, flags: u64, stream: CUstream);
-            copy batch cuMemBatchDecompressAsync(params: *mut c_void, count: usize, flags: c_uint, error_index: *mut usize, stream: CUstream);
-            copy batch cuMemBatchDecompressAsync_ptsz(params: *mut c_void, count: usize, flags: c_uint, error_index: *mut usize, stream: CUstream);
+            copy box_batch cuMemcpy3DBatchAsync(count: usize, ops: *mut c_void, fail: *mut usize, flags: u64, stream: CUstream);
+            copy box_batch cuMemcpy3DBatchAsync_ptsz(count: usize, ops: *mut c_void, fail: *mut usize, flags: u64, stream: CUstream);
+            copy box_batch cuMemcpy3DBatchAsync_v2(count: usize, ops: *mut c_void, flags: u64, stream: CUstream);
+            copy box_batch cuMemcpy3DBatchAsync_v2_ptsz(count: usize, ops: *mut c_void, flags: u64, stream: CUstream);
+            copy hinted cuMemcpyWithAttributesAsync(dst: CUdeviceptr, src: CUdeviceptr, size: usize, attr: *mut c_void, stream: CUstream);
+            copy hinted cuMemcpyWithAttributesAsync_ptsz(dst: CUdeviceptr, src: CUdeviceptr, size: usize, attr: *mut c_void, stream: CUstream);
+            copy hinted_box cuMemcpy3DWithAttributesAsync(op: *mut c_void, flags: u64, stream: CUstream);
+            copy hinted_box cuMemcpy3DWithAttributesAsync_ptsz(op: *mut c_void, flags: u64, stream: CUstream);
+            copy other cuFabricCpyBatchAsync(count: usize, ops: *mut c_void, flags: u64, stream: CUstream);
+            copy other cuFabricCpyBatchAsync_ptsz(count: usize, ops: *mut c_void, flags: u64, stream: CUstream);
+            copy other cuMemBatchDecompressAsync(params: *mut c_void, count: usize, flags: c_uint, error_index: *mut usize, stream: CUstream);
+            copy other cuMemBatchDecompressAsync_ptsz(params: *mut c_void, count: usize, flags: c_uint, error_index: *mut usize, stream: CUstream);
 
             // Hints that move managed memory over the bus.
             copy prefetch cuMemPrefetchAsync(dptr: CUdeviceptr, count: usize, dst: CUdevice, stream: CUstream);
@@ -204,14 +204,14 @@ macro_rules! governed_functions {
             // Launches.
             launch kernel cuLaunchKernel(f: CUfunction, gx: c_uint, gy: c_uint, gz: c_uint, bx: c_uint, by: c_uint, bz: c_uint, shared: c_uint, stream: CUstream, params: *mut *mut c_void, extra: *mut *mut c_void);
             launch kernel cuLaunchKernel_ptsz(f: CUfunction, gx: c_uint, gy: c_uint, gz: c_uint, bx: c_uint, by: c_uint, bz: c_uint, shared: c_uint, stream: CUstream, params: *mut *mut c_void, extra: *mut *mut c_void);
-            launch kernel cuLaunchKernelEx(config: *const CUlaunchConfig, f: CUfunction, params: *mut *mut c_void, extra: *mut *mut c_void);
-            launch kernel cuLaunchKernelEx_ptsz(config: *const CUlaunchConfig, f: CUfunction, params: *mut *mut c_void, extra: *mut *mut c_void);
-            launch kernel cuLaunchCooperativeKernel(f: CUfunction, gx: c_uint, gy: c_uint, gz: c_uint, bx: c_uint, by: c_uint, bz: c_uint, shared: c_uint, stream: CUstream, params: *mut *mut c_void);
-            launch kernel cuLaunchCooperativeKernel_ptsz(f: CUfunction, gx: c_uint, gy: c_uint, gz: c_uint, bx: c_uint, by: c_uint, bz: c_uint, shared: c_uint, stream: CUstream, params: *mut *mut c_void);
+            launch configured cuLaunchKernelEx(config: *const CUlaunchConfig, f: CUfunction, params: *mut *mut c_void, extra: *mut *mut c_void);
+            launch configured cuLaunchKernelEx_ptsz(config: *const CUlaunchConfig, f: CUfunction, params: *mut *mut c_void, extra: *mut *mut c_void);
+            launch cooperative cuLaunchCooperativeKernel(f: CUfunction, gx: c_uint, gy: c_uint, gz: c_uint, bx: c_uint, by: c_uint, bz: c_uint, shared: c_uint, stream: CUstream, params: *mut *mut c_void);
+            launch cooperative cuLaunchCooperativeKernel_ptsz(f: CUfunction, gx: c_uint, gy: c_uint, gz: c_uint, bx: c_uint, by: c_uint, bz: c_uint, shared: c_uint, stream: CUstream, params: *mut *mut c_void);
             launch kernel cuLaunch(f: CUfunction);
             launch kernel cuLaunchGrid(f: CUfunction, width: c_int, height: c_int);
             launch kernel cuLaunchGridAsync(f: CUfunction, width: c_int, height: c_int, stream: CUstream);
-            launch kernels cuLaunchCooperativeKernelMultiDevice(launches: *mut c_void, count: c_uint, flags: c_uint);
+            launch cooperative cuLaunchCooperativeKernelMultiDevice(launches: *mut c_void, count: c_uint, flags: c_uint);
             launch host_function cuLaunchHostFunc(stream: CUstream, function: CUhostFn, data: *mut c_void);
             launch host_function cuLaunchHostFunc_ptsz(stream: CUstream, function: CUhostFn, data: *mut c_void);
             launch host_function cuLaunchHostFunc_v2(stream: CUstream, function: CUhostFn, data: *mut c_void, sync_mode: c_uint);
@@ -230,7 +230,7 @@ macro_rules! governed_functions {
             graph instantiate cuGraphInstantiateWithParams(exec: *mut CUgraphExec, graph: CUgraph, params: *mut c_void);
             graph instantiate cuGraphInstantiateWithParams_ptsz(exec: *mut CUgraphExec, graph: CUgraph, params: *mut c_void);
             graph update cuGraphExecBatchMemOpNodeSetParams(exec: CUgraphExec, node: CUgraphNode, params: *const c_void);
-            graph update cuGraphExecChildGraphNodeSetParams(exec: CUgraphExec, node: CUgraphNode, child: CUgraph);
+            graph update_child cuGraphExecChildGraphNodeSetParams(exec: CUgraphExec, node: CUgraphNode, child: CUgraph);
             graph update cuGraphExecEventRecordNodeSetEvent(exec: CUgraphExec, node: CUgraphNode, event: CUevent);
             graph update cuGraphExecEventWaitNodeSetEvent(exec: CUgraphExec, node: CUgraphNode, event: CUevent);
             graph update cuGraphExecExternalSemaphoresSignalNodeSetParams(exec: CUgraphExec, node: CUgraphNode, params: *const c_void);
@@ -238,11 +238,11 @@ macro_rules! governed_functions {
             graph update cuGraphExecHostNodeSetParams(exec: CUgraphExec, node: CUgraphNode, params: *const c_void);
             graph update cuGraphExecKernelNodeSetParams(exec: CUgraphExec, node: CUgraphNode, params: *const c_void);
             graph update cuGraphExecKernelNodeSetParams_v2(exec: CUgraphExec, node: CUgraphNode, params: *const c_void);
-            graph update cuGraphExecMemcpyNodeSetParams(exec: CUgraphExec, node: CUgraphNode, copy: *const CUDA_MEMCPY3D, ctx: CUcontext);
+            graph update_copy cuGraphExecMemcpyNodeSetParams(exec: CUgraphExec, node: CUgraphNode, copy: *const CUDA_MEMCPY3D, ctx: CUcontext);
             graph update cuGraphExecMemsetNodeSetParams(exec: CUgraphExec, node: CUgraphNode, memset: *const c_void, ctx: CUcontext);
-            graph update cuGraphExecNodeSetParams(exec: CUgraphExec, node: CUgraphNode, params: *mut c_void);
-            graph update cuGraphExecUpdate(exec: CUgraphExec, graph: CUgraph, error_node: *mut CUgraphNode, result: *mut c_uint);
-            graph update cuGraphExecUpdate_v2(exec: CUgraphExec, graph: CUgraph, result: *mut c_void);
+            graph update_any cuGraphExecNodeSetParams(exec: CUgraphExec, node: CUgraphNode, params: *mut c_void);
+            graph update_all cuGraphExecUpdate(exec: CUgraphExec, graph: CUgraph, error_node: *mut CUgraphNode, result: *mut c_uint);
+            graph update_all cuGraphExecUpdate_v2(exec: CUgraphExec, graph: CUgraph, result: *mut c_void);
             graph update cuGraphNodeSetEnabled(exec: CUgraphExec, node: CUgraphNode, enabled: c_uint);
             graph build cuGraphCreate(graph: *mut CUgraph, flags: c_uint);
             graph build cuGraphClone(clone: *mut CUgraph, original: CUgraph);
@@ -283,7 +283,7 @@ macro_rules! governed_functions {
             graph build cuGraphNodeSetParams_v2(node: CUgraphNode, params: *mut c_void);
             graph build cuGraphKernelNodeCopyAttributes(dst: CUgraphNode, src: CUgraphNode);
             graph build cuGraphConditionalHandleCreate(handle: *mut CUgraphConditionalHandle, graph: CUgraph, ctx: CUcontext, initial: c_uint, flags: c_uint);
-            graph destroy cuGraphExecDestroy(exec: CUgraphExec);
+            graph destroy_exec cuGraphExecDestroy(exec: CUgraphExec);
             graph destroy cuGraphDestroy(graph: CUgraph);
 
             // Streams.

@@ -69,7 +69,7 @@ fn weight(row: &Row) -> usize {
         ("stream", "destroy" | "create") => 4,
         ("stream", "capture") => 2,
         ("context", "release") | ("init", _) => 1,
-        (_, "legacy" | "endpoint" | "green" | "array") => 2,
+        (_, "legacy" | "endpoint" | "green" | "array" | "h2a" | "a2h") => 2,
         ("export", _) => 2,
         _ => 5,
     }

@@ -12,9 +12,14 @@ use std::time::Duration;
 pub struct Doorbell {
     /// Counts rings. Written by every tenant, by addition only.
     rings: AtomicU32,
-    /// 1 while the arbiter sleeps or is about to. Written by the arbiter.
+    /// [`AWAKE`], [`DOZING`] or [`ASLEEP`]; said before it is so. Written by the arbiter.
     asleep: AtomicU32,
 }
+
+const AWAKE: u32 = 0;
+/// It looks again soon by itself; only who waits for it rings.
+const DOZING: u32 = 1;
+const ASLEEP: u32 = 2;
 
 impl Doorbell {
     #[cfg(any(test, loom))]
@@ -26,7 +31,16 @@ impl Doorbell {
     #[inline]
     pub fn ring(&self) {
         crate::sync::fence(Ordering::SeqCst);
-        if self.asleep.load(Ordering::SeqCst) != 0 {
+        if self.asleep.load(Ordering::SeqCst) == ASLEEP {
+            self.ring_loudly();
+        }
+    }
+
+    /// Tenant: wakes the arbiter also if it dozes, for work that now waits for it.
+    #[inline]
+    pub fn ring_for_leave(&self) {
+        crate::sync::fence(Ordering::SeqCst);
+        if self.asleep.load(Ordering::SeqCst) != AWAKE {
             self.ring_loudly();
         }
     }
@@ -40,13 +54,22 @@ impl Doorbell {
 
     /// Arbiter: sleeps until a ring, at most `limit`, unless `work_is_there` finds something after the announcement.
     pub fn sleep(&self, limit: Option<Duration>, work_is_there: impl FnOnce() -> bool) {
+        self.rest(ASLEEP, limit, work_is_there);
+    }
+
+    /// Arbiter: sleeps for `limit`, unless somebody comes to wait for it.
+    pub fn doze(&self, limit: Duration, work_is_there: impl FnOnce() -> bool) {
+        self.rest(DOZING, Some(limit), work_is_there);
+    }
+
+    fn rest(&self, depth: u32, limit: Option<Duration>, work_is_there: impl FnOnce() -> bool) {
         let heard = self.rings.load(Ordering::SeqCst);
-        self.asleep.store(1, Ordering::SeqCst);
+        self.asleep.store(depth, Ordering::SeqCst);
         crate::sync::fence(Ordering::SeqCst);
         if !work_is_there() {
             futex_wait(&self.rings, heard, limit);
         }
-        self.asleep.store(0, Ordering::SeqCst);
+        self.asleep.store(AWAKE, Ordering::SeqCst);
     }
 }
 
@@ -69,6 +92,22 @@ mod loom_tests {
             // Under loom a futex wait returns only when the bell was rung, so a lost wake-up is a model that never
             // ends, which loom reports.
             shared.0.sleep(None, || shared.1.load(Ordering::Relaxed) == 1);
+            tenant.join().expect("the tenant ends");
+        });
+    }
+
+    #[test]
+    fn who_waits_for_leave_is_never_dozed_over() {
+        loom::model(|| {
+            let shared = Arc::new((Doorbell::new(), AtomicU32::new(0)));
+            let tenant = {
+                let shared = Arc::clone(&shared);
+                loom::thread::spawn(move || {
+                    shared.1.store(1, Ordering::Relaxed);
+                    shared.0.ring_for_leave();
+                })
+            };
+            shared.0.doze(Duration::from_secs(1), || shared.1.load(Ordering::Relaxed) == 1);
             tenant.join().expect("the tenant ends");
         });
     }

@@ -1,5 +1,6 @@
 //! What tenants and the arbiter share about one GPU: its channel hash and its bus.
 
+use crate::bus::Bus;
 use crate::slot::Direction;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
@@ -83,17 +84,6 @@ pub struct Gpu {
     masks: [AtomicU64; MAX_MASKS],
     /// The two directions of the bus, by [`Direction`].
     buses: [Bus; 2],
-}
-
-/// One direction of a GPU's bus. Written by the arbiter.
-#[repr(C)]
-pub struct Bus {
-    /// 1 while more than one tenant uses this direction, so that copies go in pieces.
-    pub contended: AtomicU32,
-    /// Traffic of the last second against the busiest second seen, in thousandths.
-    pub busy_permille: AtomicU32,
-    /// All bytes that tenants moved since the arbiter started.
-    pub bytes: AtomicU64,
 }
 
 impl Gpu {

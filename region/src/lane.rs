@@ -13,8 +13,9 @@
 //! cyclically, which is what `CU_STREAM_WAIT_VALUE_GEQ` does. If the arbiter dies or stops, the tenant opens the gate
 //! itself ([`Lane::open_all`]): the only case of a second writer, harmless because the gate only says "may go".
 
-use crate::sync::{AtomicU32, Ordering, futex_wait, futex_wake};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, futex_wait, futex_wake};
 use std::time::{Duration, Instant};
+use units::Bytes;
 
 /// A way for the pieces of one tenant's copies, in order.
 #[repr(C, align(64))]
@@ -23,7 +24,9 @@ pub struct Lane {
     submitted: AtomicU32,
     /// 1 while a thread of the tenant sleeps on the gate. Written by the tenant.
     sleeping: AtomicU32,
-    reserved: [u32; 14],
+    /// The size in bytes of the pieces last submitted. Written by the tenant.
+    piece_bytes: AtomicU64,
+    reserved: [u32; 12],
     /// The last ticket asked for. Written by the tenant's streams and threads.
     asked: AtomicU32,
     /// The last piece done. Written by the tenant's streams and threads.
@@ -38,6 +41,7 @@ pub struct Lane {
 const _: () = {
     use core::mem::offset_of;
     assert!(size_of::<Lane>() == 192);
+    assert!(offset_of!(Lane, piece_bytes) == 8);
     assert!(offset_of!(Lane, asked) == 64 && offset_of!(Lane, done) == 68 && offset_of!(Lane, gate) == 128);
 };
 
@@ -46,6 +50,9 @@ const _: () = {
 pub const fn ticket_after(a: u32, b: u32) -> bool {
     a.wrapping_sub(b) as i32 > 0
 }
+
+/// How often a waiting thread looks before it sleeps. Every look more has loom try as many orders of events more.
+const SPINS: u32 = if cfg!(loom) { 1 } else { 200 };
 
 /// How a blocking wait for the gate ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,9 +75,15 @@ pub struct LaneView {
 }
 
 impl Lane {
-    /// Tenant: takes `pieces` tickets and returns the first. The last is `first + pieces - 1`.
-    pub fn take(&self, pieces: u32) -> u32 {
+    /// Tenant: takes `pieces` tickets for pieces of this size and returns the first. The last is `first + pieces - 1`.
+    pub fn take(&self, pieces: u32, piece: Bytes) -> u32 {
+        self.piece_bytes.store(piece.get(), Ordering::Relaxed);
         self.submitted.fetch_add(pieces, Ordering::SeqCst).wrapping_add(1)
+    }
+
+    /// Arbiter: the size of a piece, as the tenant says; never less than a page or more than a tebibyte.
+    pub fn piece(&self) -> Bytes {
+        Bytes::new(self.piece_bytes.load(Ordering::Relaxed)).clamp(Bytes::kib(4), Bytes::gib(1024))
     }
 
     /// Tenant's thread: asks for all tickets up to `last`.
@@ -87,7 +100,7 @@ impl Lane {
     pub fn wait(&self, ticket: u32, limit: Duration) -> Waited {
         let start = Instant::now();
         loop {
-            for _ in 0..200 {
+            for _ in 0..SPINS {
                 if !ticket_after(ticket, self.gate.load(Ordering::Acquire)) {
                     return Waited::Granted;
                 }
@@ -125,9 +138,13 @@ impl Lane {
     /// Tenant, when the arbiter does not answer: opens the gate for all tickets taken.
     pub fn open_all(&self) {
         let submitted = self.submitted.load(Ordering::SeqCst);
-        if ticket_after(submitted, self.gate.load(Ordering::SeqCst)) {
-            self.gate.store(submitted, Ordering::SeqCst);
-            futex_wake(&self.gate);
+        let mut gate = self.gate.load(Ordering::SeqCst);
+        while ticket_after(submitted, gate) {
+            match self.gate.compare_exchange(gate, submitted, Ordering::SeqCst, Ordering::SeqCst) {
+                Ok(_) => return futex_wake(&self.gate),
+                // The arbiter let one go meanwhile; it does so a bounded number of times.
+                Err(now) => gate = now,
+            }
         }
     }
 
@@ -143,11 +160,12 @@ impl Lane {
         }
     }
 
-    /// Arbiter: lets one more piece go, past whatever is done already.
+    /// Arbiter: lets one more piece go, past whatever is done already. Where the tenant opens the gate itself meanwhile,
+    /// that stays: a gate never goes back.
     pub fn grant_one(&self) {
         let (gate, done) = (self.gate.load(Ordering::SeqCst), self.done.load(Ordering::SeqCst));
         let from = if ticket_after(done, gate) { done } else { gate };
-        self.gate.store(from.wrapping_add(1), Ordering::SeqCst);
+        let _ = self.gate.compare_exchange(gate, from.wrapping_add(1), Ordering::SeqCst, Ordering::SeqCst);
         if self.sleeping.load(Ordering::SeqCst) != 0 {
             futex_wake(&self.gate);
         }
@@ -162,6 +180,92 @@ impl Lane {
         for word in [&self.submitted, &self.sleeping, &self.asked, &self.done, &self.gate] {
             word.store(0, Ordering::Relaxed);
         }
+        self.piece_bytes.store(0, Ordering::Relaxed);
+    }
+}
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use super::*;
+    use loom::sync::Arc;
+    use loom::thread;
+
+    fn lane() -> Arc<Lane> {
+        let word = || AtomicU32::new(0);
+        Arc::new(Lane {
+            submitted: word(),
+            sleeping: word(),
+            piece_bytes: AtomicU64::new(0),
+            reserved: [0; 12],
+            asked: word(),
+            done: word(),
+            reserved2: [0; 14],
+            gate: word(),
+            reserved3: [0; 15],
+        })
+    }
+
+    /// Under loom a sleeper wakes only when the gate changed, so a leave that is lost is a model that never ends.
+    #[test]
+    fn a_leave_is_never_slept_through() {
+        loom::model(|| {
+            let lane = lane();
+            let first = lane.take(1, Bytes::kib(256));
+            lane.ask(first);
+            let arbiter = thread::spawn({
+                let lane = Arc::clone(&lane);
+                move || lane.grant_one()
+            });
+            assert_eq!(lane.wait(first, Duration::from_secs(3600)), Waited::Granted);
+            arbiter.join().expect("the arbiter ends");
+        });
+    }
+
+    #[test]
+    fn a_gate_that_the_tenant_opened_is_not_closed_by_a_late_leave() {
+        loom::model(|| {
+            let lane = lane();
+            let first = lane.take(3, Bytes::kib(256));
+            lane.ask(first + 2);
+            let arbiter = thread::spawn({
+                let lane = Arc::clone(&lane);
+                move || lane.grant_one()
+            });
+            lane.open_all();
+            arbiter.join().expect("the arbiter ends");
+            assert!(!lane.is_held());
+        });
+    }
+
+    #[test]
+    fn pieces_are_let_go_one_by_one_and_none_is_forgotten() {
+        loom::model(|| {
+            let lane = lane();
+            let first = lane.take(2, Bytes::kib(256));
+            let tenant = thread::spawn({
+                let lane = Arc::clone(&lane);
+                move || {
+                    lane.ask(first + 1);
+                    for ticket in [first, first + 1] {
+                        assert_eq!(lane.wait(ticket, Duration::from_secs(3600)), Waited::Granted);
+                        lane.finish(ticket);
+                    }
+                }
+            });
+            let mut granted = 0;
+            while granted < 2 {
+                let view = lane.view();
+                assert!(view.flying <= 1 && view.waiting <= 2);
+                if view.waiting > 0 && view.flying == 0 {
+                    lane.grant_one();
+                    granted += 1;
+                } else {
+                    thread::yield_now();
+                }
+            }
+            tenant.join().expect("the tenant ends");
+            assert_eq!(lane.view(), LaneView { waiting: 0, flying: 0, pending: 0 });
+        });
     }
 }
 
@@ -177,7 +281,7 @@ mod tests {
     #[test]
     fn a_piece_goes_only_when_the_gate_has_reached_it() {
         let lane = lane();
-        let first = lane.take(2);
+        let first = lane.take(2, Bytes::kib(256));
         lane.ask(first + 1);
         assert_eq!(lane.view(), LaneView { waiting: 2, flying: 0, pending: 2 });
         assert_eq!(lane.wait(first, Duration::from_millis(2)), Waited::TimedOut);
@@ -194,7 +298,7 @@ mod tests {
         for word in [&lane.submitted, &lane.asked, &lane.done, &lane.gate] {
             word.store(u32::MAX, Ordering::SeqCst);
         }
-        let first = lane.take(1);
+        let first = lane.take(1, Bytes::kib(256));
         assert_eq!(first, 0);
         lane.ask(first);
         assert_eq!(lane.view().waiting, 1);
@@ -205,7 +309,7 @@ mod tests {
     #[test]
     fn a_silent_arbiter_is_overruled() {
         let lane = lane();
-        let first = lane.take(5);
+        let first = lane.take(5, Bytes::kib(256));
         lane.ask(first + 4);
         assert!(lane.is_held());
         lane.open_all();

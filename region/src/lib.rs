@@ -11,22 +11,26 @@
 //! Every field has one writer, named at the field; the exceptions are claimed by compare-and-swap and say so. Every
 //! number is an atomic of fixed width, so that a torn or racing read is still some value, which the reader checks.
 
+mod bus;
 mod doorbell;
 mod file;
 mod gpu;
 mod lane;
 mod layout;
 mod maps;
+mod served;
 mod slot;
 mod sync;
 mod why;
 
+pub use bus::{Bus, Regime};
 pub use doorbell::Doorbell;
 pub use file::{OpenError, Region};
-pub use gpu::{Bus, Gpu, GpuKey, HashTable, MAX_MASKS};
+pub use gpu::{Gpu, GpuKey, HashTable, MAX_MASKS};
 pub use lane::{Lane, LaneView, Waited, ticket_after};
 pub use layout::{GPUS, Header, LANES, Layout, MAGIC, SLOTS, VERSION};
 pub use maps::MapBudgetExceeded;
+pub use served::Served;
 pub use slot::{Class, ColorState, Direction, Slot, SlotFull, Tenant, WaitHistogram};
 pub use sync::monotonic_nanos;
 pub use why::{Passed, Why};

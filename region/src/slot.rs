@@ -2,6 +2,7 @@
 
 use crate::lane::Lane;
 use crate::layout::{GPUS, LANES};
+use crate::served::Served;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::why::Passed;
 
@@ -75,7 +76,7 @@ coded! {
         /// Switched off by the operator.
         Off = 2 "off",
         /// There is no table for the GPU.
-        NoTable = 3 "no table for this GPU: run `missile probe`",
+        NoTable = 3 "no table that colours this GPU: run `missile probe`, or see `missile doctor`",
         /// The driver's kernel interface is not one that Missile knows.
         UnknownDriver = 4 "driver version not known to Missile",
         /// The colour asked for is not one of the table's.
@@ -153,6 +154,10 @@ pub struct Tenant {
     pub uncolored_bytes: AtomicU64,
     /// Bytes moved, by [`Direction`], for each GPU.
     pub moved: [[AtomicU64; 2]; GPUS],
+    /// Bytes copied from one place of device memory to another.
+    pub on_device: AtomicU64,
+    /// Bytes that went to the device by SMs instead of the copy engine.
+    pub ferried: AtomicU64,
     /// Kernels launched.
     pub launches: AtomicU64,
     /// Graphs launched.
@@ -179,6 +184,8 @@ pub struct Slot {
     claim: AtomicU64,
     /// What the tenant says of itself.
     pub tenant: Tenant,
+    /// How the arbiter served the tenant, by [`Direction`]. Written by the arbiter.
+    pub served: [Served; 2],
     /// The tenant's copies, by GPU, [`Direction`] and lane. Whole pages of their own: the tenant hands these to the
     /// GPU, which writes what streams reach.
     lanes: LanePages,
@@ -212,6 +219,8 @@ impl Slot {
         let counters = [
             &tenant.colored_bytes,
             &tenant.uncolored_bytes,
+            &tenant.on_device,
+            &tenant.ferried,
             &tenant.launches,
             &tenant.graph_launches,
             &tenant.maps,
@@ -222,6 +231,7 @@ impl Slot {
         for word in counters.into_iter().chain(texts).chain(tenant.moved.iter().flatten()) {
             word.store(0, Ordering::Relaxed);
         }
+        self.served.iter().for_each(Served::clear);
         tenant.copy_wait.clear();
         tenant.passed.clear();
         for lane in self.lanes.0.iter().flatten().flatten() {

@@ -56,8 +56,12 @@ reasons! {
     NoDonor "no_donor",
     /// The kernel refused a map call; the range is as the driver made it.
     MapFailed "map_failed",
-    /// The driver does not know the whole range of the copy, which it has to refuse as a whole.
-    UnknownRange "unknown_range",
+    /// The tenant is latency-sensitive, and others have no pieces to be held back.
+    GoesFirst "goes_first",
+    /// Every lane for streams has another stream's copies in it.
+    NoLane "no_lane",
+    /// The copy does not cross the bus.
+    OffTheBus "off_the_bus",
     /// The memory is handed out of the process.
     Exported "exported",
     /// The library itself failed; the process goes on as without Missile.

@@ -99,7 +99,7 @@ fn nothing_of_a_dead_tenant_stays_behind() {
     tenant.copy_wait.record(90);
     layout.charge_maps(slot, 100).expect("within the budget");
     let lane = layout.slots[slot].lane(1, Direction::H2d, 2);
-    lane.ask(lane.take(3) + 2);
+    lane.ask(lane.take(3, units::Bytes::kib(256)) + 2);
     layout.slots[slot].release();
     assert_eq!((tenant.name(), tenant.class(), layout.maps_used()), (String::new(), None, 0));
     assert_eq!((tenant.moved[3][1].load(Ordering::Relaxed), tenant.copy_wait.quantile_us(1.0)), (0, 0));

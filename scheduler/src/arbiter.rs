@@ -7,7 +7,7 @@ use crate::stop::Stop;
 use crate::tables::{Publisher, Tables};
 use crate::tenants::Tenants;
 use crate::watch::{DeathWatch, EndOnDrop};
-use region::{Direction, GPUS, Layout, Region, monotonic_nanos};
+use region::{Direction, GPUS, Layout, Regime, Region, monotonic_nanos};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -17,8 +17,6 @@ use units::{Bytes, Nanos};
 /// How many UVM maps all tenants together may hold unless the operator says otherwise: three quarters of what the
 /// kernel has handles for.
 pub const DEFAULT_MAP_BUDGET: u64 = 384 * 1024;
-/// The size of a piece of a contended copy unless the operator says otherwise.
-pub const DEFAULT_PIECE: Bytes = Bytes::kib(256);
 
 const LEAST_PIECE: Bytes = Bytes::kib(4);
 const MOST_PIECE: Bytes = Bytes::gib(1);
@@ -33,8 +31,8 @@ pub struct Options {
     pub region: PathBuf,
     /// How many UVM maps all tenants together may hold.
     pub map_budget: u64,
-    /// The size of a piece of a contended copy.
-    pub piece: Bytes,
+    /// The size of a piece of a contended copy; where it is not given, it follows from who waits.
+    pub piece: Option<Bytes>,
     /// Where the channel hashes come from.
     pub tables: Box<dyn Tables>,
 }
@@ -42,15 +40,16 @@ pub struct Options {
 impl Options {
     /// The usual options for a region at this path.
     pub fn new(region: PathBuf, tables: Box<dyn Tables>) -> Self {
-        Options { region, map_budget: DEFAULT_MAP_BUDGET, piece: DEFAULT_PIECE, tables }
+        Options { region, map_budget: DEFAULT_MAP_BUDGET, piece: None, tables }
     }
 }
 
 /// Is the arbiter until `stop` is requested; then removes the region's file. A region that a dead arbiter left is taken
 /// over with the tenants in it.
 pub fn run(options: Options, stop: &Stop) -> Result<(), ArbiterError> {
-    let piece = options.piece;
-    if !(LEAST_PIECE..=MOST_PIECE).contains(&piece) {
+    if let Some(piece) = options.piece
+        && !(LEAST_PIECE..=MOST_PIECE).contains(&piece)
+    {
         return Err(ArbiterError::Piece { piece, least: LEAST_PIECE, most: MOST_PIECE });
     }
     let watch = DeathWatch::new(stop)?;
@@ -73,7 +72,6 @@ pub fn run(options: Options, stop: &Stop) -> Result<(), ArbiterError> {
 struct Arbiter<'a> {
     layout: &'a Layout,
     watch: &'a DeathWatch,
-    piece: Bytes,
     tenants: Tenants,
     buses: Vec<BusGate>,
     publisher: Publisher,
@@ -87,18 +85,15 @@ impl<'a> Arbiter<'a> {
         let header = &layout.header;
         let now = monotonic_nanos();
         header.map_budget.store(options.map_budget, Ordering::Relaxed);
-        // In range: at most a gibibyte.
-        header.piece_bytes.store(options.piece.get() as u32, Ordering::Relaxed);
         header.started.store(now, Ordering::Relaxed);
         header.heartbeat.store(now, Ordering::Relaxed);
-        let buses =
-            (0..GPUS).flat_map(|gpu| Direction::ALL.map(|direction| BusGate::new(layout, gpu, direction))).collect();
+        let bus = |gpu, direction| BusGate::new(layout, gpu, direction, options.piece);
+        let buses = (0..GPUS).flat_map(|gpu| Direction::ALL.map(|direction| bus(gpu, direction))).collect();
         // Last: who sees it sees the rest, and what tenants move from then on is counted.
         header.arbiter_pid.store(std::process::id(), Ordering::Release);
         Arbiter {
             layout,
             watch,
-            piece: options.piece,
             tenants: Tenants::new(),
             buses,
             publisher: Publisher::new(options.tables),
@@ -117,13 +112,14 @@ impl<'a> Arbiter<'a> {
             match self.pace.after(&found, !self.tenants.live().is_empty(), now) {
                 Pause::Spin => std::hint::spin_loop(),
                 Pause::Nap(time) => thread::sleep(time),
+                Pause::Doze(limit) => self.doze(limit),
                 Pause::Sleep(limit) => self.sleep(limit, stop),
             }
         }
         // Whoever still maps the region need not cut copies into pieces any more.
         for gpu in &self.layout.header.gpus {
             for direction in Direction::ALL {
-                gpu.bus(direction).contended.store(0, Ordering::Relaxed);
+                gpu.bus(direction).set_regime(Regime::Free);
             }
         }
     }
@@ -135,7 +131,7 @@ impl<'a> Arbiter<'a> {
         self.publisher.turn(layout, joined, now);
         self.tenants.read(layout);
         let in_use = self.buses.iter_mut().filter(|bus| bus.is_in_use(layout));
-        in_use.fold(Activity::default(), |found, bus| found.and(bus.turn(layout, self.tenants.live(), self.piece, now)))
+        in_use.fold(Activity::default(), |found, bus| found.and(bus.turn(layout, self.tenants.live(), now)))
     }
 
     /// Notices who came and who died. True if somebody came.
@@ -153,6 +149,13 @@ impl<'a> Arbiter<'a> {
             self.tenants.reap(layout, self.watch, &mut forget);
         }
         joined
+    }
+
+    /// Who waits for leave rings; whoever only copies does not.
+    fn doze(&self, limit: Duration) {
+        let (layout, live) = (self.layout, self.tenants.live());
+        let waits = || self.buses.iter().any(|bus| bus.is_in_use(layout) && bus.is_waited_for(layout, live));
+        layout.header.doorbell.doze(limit, waits);
     }
 
     fn sleep(&mut self, limit: Duration, stop: &Stop) {

@@ -3,14 +3,23 @@
 use crate::gate::LaneWatch;
 use crate::meter::Meter;
 use crate::queue::{FairQueue, Want};
+use crate::sizer::Sizer;
 use crate::tenants::Live;
-use region::{Class, Direction, LANES, Layout, SLOTS};
+use region::{Class, Direction, LANES, Layout, Regime, SLOTS};
 use std::sync::atomic::Ordering;
 use units::{Bytes, Nanos};
 
-/// How many best-effort pieces are on one direction of a bus at a time. With one, the bus would lie idle between a
-/// piece's end and the next grant; with more, a latency-sensitive copy would have to wait behind them.
+/// How many best-effort pieces are on one direction of a bus at a time. With two, the bus does not lie idle between a
+/// piece's end and the next leave. But a latency-sensitive copy would have to wait behind both: the engine goes on with a
+/// channel that has work, for its whole time slice of about a millisecond, and looks for others only when it has none.
 const IN_FLIGHT: u32 = 2;
+const IN_FLIGHT_BESIDE_LS: u32 = 1;
+
+/// Who copies back to back is away for no longer than this between two copies. Nobody is waited for any longer.
+const BACK_AT_ONCE: Nanos = Nanos::from_micros(80);
+
+/// For so long after the last piece latency-sensitive copies still show themselves.
+const PIECES_MEMORY: Nanos = Nanos::from_millis(100);
 
 /// What a turn found, for the arbiter to decide when to look again.
 #[derive(Clone, Copy, Debug, Default)]
@@ -19,12 +28,18 @@ pub(crate) struct Activity {
     pub(crate) be_waits: bool,
     /// Best-effort tickets are out whose pieces are not done: a stream may come to one at any moment, unannounced.
     pub(crate) be_outstanding: bool,
-    /// A lane or a counter moved since the last turn.
+    /// A best-effort lane moved since the last turn.
     pub(crate) changed: bool,
     /// The bus shows as busy, which has to fade.
     pub(crate) shows_busy: bool,
     /// When a tenant last used the bus.
     pub(crate) last_used: Option<Nanos>,
+    /// When a piece that is on the bus is likely to be done.
+    pub(crate) next_done: Option<Nanos>,
+    /// Somebody is about to come back, and is to be seen soon.
+    pub(crate) expects: bool,
+    /// Best-effort tenants take turns, or have to leave room, so that whoever waits has to be seen soon.
+    pub(crate) gated: bool,
 }
 
 impl Activity {
@@ -35,6 +50,12 @@ impl Activity {
             changed: self.changed || other.changed,
             shows_busy: self.shows_busy || other.shows_busy,
             last_used: self.last_used.max(other.last_used),
+            next_done: match (self.next_done, other.next_done) {
+                (Some(one), Some(other)) => Some(one.min(other)),
+                (one, other) => one.or(other),
+            },
+            expects: self.expects || other.expects,
+            gated: self.gated || other.gated,
         }
     }
 }
@@ -47,9 +68,34 @@ struct TenantLanes {
     waiting: [u32; LANES],
     /// The lane that is first asked for the tenant's next piece.
     turn_of: usize,
+    /// Since when it wants nothing, and how long it was usually away before it wanted something again.
+    away_since: Option<Nanos>,
+    usually_away: Nanos,
 }
 
-const NEW: TenantLanes = TenantLanes { watches: [LaneWatch::NEW; LANES], waiting: [0; LANES], turn_of: 0 };
+const NEW: TenantLanes = TenantLanes {
+    watches: [LaneWatch::NEW; LANES],
+    waiting: [0; LANES],
+    turn_of: 0,
+    away_since: None,
+    usually_away: Nanos::from_millis(1),
+};
+
+impl TenantLanes {
+    /// Takes in whether the tenant wants something; whether it is about to, if it does not.
+    fn is_expected(&mut self, wants: bool, now: Nanos) -> bool {
+        let Some(since) = self.away_since else {
+            self.away_since = (!wants).then_some(now);
+            return !wants && self.usually_away < BACK_AT_ONCE;
+        };
+        let away = now.saturating_sub(since).min(Nanos::from_millis(1));
+        if wants {
+            self.usually_away = Nanos::new((self.usually_away.get() * 3 + away.get()) / 4);
+            self.away_since = None;
+        }
+        !wants && away < BACK_AT_ONCE && self.usually_away < BACK_AT_ONCE
+    }
+}
 
 /// One direction of one GPU's bus.
 pub(crate) struct BusGate {
@@ -59,23 +105,28 @@ pub(crate) struct BusGate {
     tenants: Vec<TenantLanes>,
     wants: Vec<Want>,
     meter: Meter,
+    sizer: Sizer,
+    /// When a best-effort tenant last had pieces here.
+    pieces_seen: Option<Nanos>,
 }
 
 impl BusGate {
     /// The direction of the bus of the GPU in entry `gpu`; counts from what the tenants' counters say now.
-    pub(crate) fn new(layout: &Layout, gpu: usize, direction: Direction) -> Self {
+    pub(crate) fn new(layout: &Layout, gpu: usize, direction: Direction, piece: Option<Bytes>) -> Self {
         BusGate {
             gpu,
             direction,
             queue: FairQueue::new(SLOTS),
             tenants: vec![NEW; SLOTS],
             wants: Vec::with_capacity(SLOTS),
+            sizer: Sizer::new(piece),
+            pieces_seen: None,
             meter: Meter::new(std::array::from_fn(|slot| moved(layout, slot, gpu, direction))),
         }
     }
 
     /// Looks at every tenant, lets go what may go and publishes the traffic.
-    pub(crate) fn turn(&mut self, layout: &Layout, live: &[Live], piece: Bytes, now: Nanos) -> Activity {
+    pub(crate) fn turn(&mut self, layout: &Layout, live: &[Live], now: Nanos) -> Activity {
         let mut found = Activity::default();
         self.wants.clear();
         for tenant in live {
@@ -83,25 +134,38 @@ impl BusGate {
             if let Some(class) = tenant.class {
                 let want = self.look_at_lanes(layout, tenant, class, now, &mut found);
                 found.be_waits |= want.waiting > 0;
+                found.expects |= want.expected;
                 pending = want.pending;
                 self.wants.push(want);
             }
             let counter = moved(layout, tenant.slot, self.gpu, self.direction);
-            found.changed |= self.meter.look(tenant.slot, counter, pending > 0, now);
+            self.meter.look(tenant.slot, tenant.class, counter, pending > 0, now);
         }
-        while let Some(slot) = self.queue.next(&self.wants, IN_FLIGHT) {
-            self.let_one_go(layout, slot);
+        let bus = layout.header.gpus[self.gpu].bus(self.direction);
+        let regime = self.meter.regime(now);
+        bus.set_piece(self.sizer.piece(regime));
+        bus.set_regime(regime);
+        if found.be_waits || found.be_outstanding {
+            self.pieces_seen = Some(now);
+        }
+        let in_pieces = self.pieces_seen.is_some_and(|seen| now.saturating_sub(seen) < PIECES_MEMORY);
+        bus.set_in_pieces(in_pieces);
+        let in_flight = if regime.yields() { IN_FLIGHT_BESIDE_LS } else { IN_FLIGHT };
+        while let Some(slot) = self.queue.next(&self.wants, in_flight) {
+            let piece = self.let_one_go(layout, slot, now);
             self.queue.charge(slot, piece);
             found.changed = true;
         }
-        found.shows_busy = self.meter.publish(layout.header.gpus[self.gpu].bus(self.direction), now);
+        found.next_done = self.next_done(layout);
+        found.shows_busy = self.meter.publish(bus, now);
         found.last_used = self.meter.last_used();
+        found.gated = regime != Regime::Free;
         found
     }
 
     /// Forgets the tenant in `slot`, once what it moved is counted.
     pub(crate) fn forget(&mut self, layout: &Layout, slot: usize, now: Nanos) {
-        self.meter.look(slot, moved(layout, slot, self.gpu, self.direction), false, now);
+        self.meter.look(slot, None, moved(layout, slot, self.gpu, self.direction), false, now);
         self.meter.forget(slot);
         self.queue.forget(slot);
         self.tenants[slot] = NEW;
@@ -113,6 +177,15 @@ impl BusGate {
             let slot = &layout.slots[tenant.slot];
             slot.tenant.class() == Some(Class::Be)
                 && slot.lanes(self.gpu, self.direction).iter().any(|lane| lane.is_outstanding() || lane.is_held())
+        })
+    }
+
+    /// Whether a best-effort tenant waits for leave. Changes nothing: for a last look before dozing.
+    pub(crate) fn is_waited_for(&self, layout: &Layout, live: &[Live]) -> bool {
+        live.iter().any(|tenant| {
+            let slot = &layout.slots[tenant.slot];
+            slot.tenant.class() == Some(Class::Be)
+                && slot.lanes(self.gpu, self.direction).iter().any(region::Lane::is_held)
         })
     }
 
@@ -129,26 +202,54 @@ impl BusGate {
         now: Nanos,
         found: &mut Activity,
     ) -> Want {
-        let mut want = Want { tenant: tenant.slot, class, weight: tenant.weight, waiting: 0, flying: 0, pending: 0 };
+        let mut want = Want {
+            tenant: tenant.slot,
+            class,
+            weight: tenant.weight,
+            waiting: 0,
+            flying: 0,
+            pending: 0,
+            expected: false,
+        };
+        let times = &layout.slots[tenant.slot].served[self.direction as usize];
         let kept = &mut self.tenants[tenant.slot];
         for (i, lane) in layout.slots[tenant.slot].lanes(self.gpu, self.direction).iter().enumerate() {
-            let state = kept.watches[i].look(lane, class, now);
+            let state = kept.watches[i].look(lane, class, now, times);
+            if let Some((bytes, time)) = state.served {
+                self.sizer.served(bytes, time);
+            }
             kept.waiting[i] = state.wants.waiting;
             want.waiting = want.waiting.saturating_add(state.wants.waiting);
             want.flying = want.flying.saturating_add(state.wants.flying);
             want.pending = want.pending.saturating_add(state.wants.pending);
-            found.changed |= state.changed;
+            found.changed |= class == Class::Be && state.changed;
             found.be_outstanding |= class == Class::Be && (lane.is_outstanding() || lane.is_held());
         }
+        want.expected = class == Class::Be && kept.is_expected(want.pending > 0, now);
         want
     }
 
-    /// Opens the gate of the tenant's next waiting lane for one piece.
-    fn let_one_go(&mut self, layout: &Layout, slot: usize) {
+    /// When the first of the pieces on the bus is likely to be done.
+    fn next_done(&self, layout: &Layout) -> Option<Nanos> {
+        let flying = self.wants.iter().filter(|want| want.flying > 0);
+        let ends = flying.flat_map(|want| {
+            let lanes = layout.slots[want.tenant].lanes(self.gpu, self.direction);
+            let watched = self.tenants[want.tenant].watches.iter().zip(lanes);
+            watched.filter_map(|(watch, lane)| Some(watch.serves_since()? + self.sizer.expects(lane.piece())?))
+        });
+        ends.min()
+    }
+
+    /// Opens the gate of the tenant's next waiting lane for one piece. Returns what that is charged for.
+    fn let_one_go(&mut self, layout: &Layout, slot: usize, now: Nanos) -> Bytes {
+        let mut piece = Bytes::ZERO;
         let kept = &mut self.tenants[slot];
         let lane = (0..LANES).map(|i| (kept.turn_of + i) % LANES).find(|&lane| kept.waiting[lane] > 0);
         if let Some(lane) = lane {
-            layout.slots[slot].lane(self.gpu, self.direction, lane).grant_one();
+            let shared = layout.slots[slot].lane(self.gpu, self.direction, lane);
+            shared.grant_one();
+            piece = shared.piece();
+            kept.watches[lane].let_go(now, &layout.slots[slot].served[self.direction as usize]);
             kept.waiting[lane] -= 1;
             kept.turn_of = (lane + 1) % LANES;
         }
@@ -157,6 +258,7 @@ impl BusGate {
             want.waiting = want.waiting.saturating_sub(1);
             want.flying = want.flying.saturating_add(1);
         }
+        piece
     }
 }
 

@@ -15,13 +15,14 @@ mod gate;
 mod meter;
 mod pace;
 mod queue;
+mod sizer;
 mod snapshot;
 mod stop;
 mod tables;
 mod tenants;
 mod watch;
 
-pub use arbiter::{DEFAULT_MAP_BUDGET, DEFAULT_PIECE, Options, run};
+pub use arbiter::{DEFAULT_MAP_BUDGET, Options, run};
 pub use error::ArbiterError;
 pub use queue::{FairQueue, VirtualTime, Want};
 pub use snapshot::{ArbiterState, BusState, MapState, Snapshot, TenantState, snapshot};

@@ -1,11 +1,13 @@
 //! What moved over one direction of a bus: the total, how busy it is, and whether more than one tenant uses it.
 
-use region::{Bus, SLOTS};
+use region::{Bus, Class, Regime, SLOTS};
 use std::sync::atomic::Ordering;
 use units::{Bytes, Nanos};
 
-/// A tenant uses a direction of the bus for this long after it last moved or wanted something there.
-pub(crate) const CONTENTION_MEMORY: Nanos = Nanos::from_millis(100);
+/// A tenant uses a direction of the bus for this long after it last moved or wanted something there. Latency-sensitive
+/// ones longer: a request may come now and then, and its copy is to find room at once.
+const BE_MEMORY: Nanos = Nanos::from_millis(100);
+const LS_MEMORY: Nanos = Nanos::from_millis(2000);
 
 /// The most that one tenant is believed to have moved between two looks. Tenants write their counters themselves; a
 /// wild one must not spoil the total for good.
@@ -18,8 +20,8 @@ const BUCKET: Nanos = Nanos::from_millis(100);
 pub(crate) struct Meter {
     /// By slot: the tenant's counter as last seen.
     seen: [u64; SLOTS],
-    /// By slot: when the tenant last used this direction.
-    used: [Option<Nanos>; SLOTS],
+    /// By slot: when the tenant last used this direction, and as what.
+    used: [Option<(Nanos, Class)>; SLOTS],
     total: Bytes,
     /// The bytes of the last second, in tenths.
     buckets: [Bytes; BUCKETS],
@@ -42,7 +44,7 @@ impl Meter {
     }
 
     /// Takes in the counter of the tenant in `slot`, and whether it wants something now. True if it moved bytes.
-    pub(crate) fn look(&mut self, slot: usize, counter: u64, wants: bool, now: Nanos) -> bool {
+    pub(crate) fn look(&mut self, slot: usize, class: Option<Class>, counter: u64, wants: bool, now: Nanos) -> bool {
         // A counter that went back is one that was written anew; what it shows is no movement.
         let moved = Bytes::new(counter.saturating_sub(self.seen[slot])).min(BELIEVABLE);
         self.seen[slot] = counter;
@@ -50,8 +52,10 @@ impl Meter {
         self.total = self.total.saturating_add(moved);
         let bucket = &mut self.buckets[(self.newest % BUCKETS as u64) as usize];
         *bucket = bucket.saturating_add(moved);
-        if moved > Bytes::ZERO || wants {
-            self.used[slot] = Some(now);
+        if let Some(class) = class
+            && (moved > Bytes::ZERO || wants)
+        {
+            self.used[slot] = Some((now, class));
         }
         moved > Bytes::ZERO
     }
@@ -63,18 +67,25 @@ impl Meter {
 
     /// When anyone last used this direction.
     pub(crate) fn last_used(&self) -> Option<Nanos> {
-        self.used.iter().flatten().max().copied()
+        self.used.iter().flatten().map(|&(used, _)| used).max()
+    }
+
+    /// Who uses the direction.
+    pub(crate) fn regime(&self, now: Nanos) -> Regime {
+        let users = |class, memory| {
+            let is_one = |&&(used, as_what): &&(Nanos, Class)| as_what == class && now.saturating_sub(used) < memory;
+            self.used.iter().flatten().filter(is_one).count()
+        };
+        Regime::of(users(Class::Ls, LS_MEMORY), users(Class::Be, BE_MEMORY))
     }
 
     /// Writes what there is to say into the region. True while the direction shows as busy.
     pub(crate) fn publish(&mut self, bus: &Bus, now: Nanos) -> bool {
         self.advance(now);
-        let users = self.used.iter().flatten().filter(|&&used| now.saturating_sub(used) < CONTENTION_MEMORY).count();
         let second: Bytes = self.buckets.iter().copied().sum();
         self.busiest = self.busiest.max(second);
         let busy = u128::from(second.get()) * 1000 / u128::from(self.busiest.get().max(1));
-        write(&bus.contended, u32::from(users > 1));
-        write(&bus.busy_permille, busy as u32);
+        bus.set_busy(busy as u32);
         if bus.bytes.load(Ordering::Relaxed) != self.total.get() {
             bus.bytes.store(self.total.get(), Ordering::Relaxed);
         }
@@ -90,65 +101,57 @@ impl Meter {
     }
 }
 
-/// Writes only what changes: tenants read these words at every copy, and an unchanged line stays in their caches.
-fn write(word: &std::sync::atomic::AtomicU32, value: u32) {
-    if word.load(Ordering::Relaxed) != value {
-        word.store(value, Ordering::Relaxed);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn bus() -> Bus {
-        Bus { contended: 0.into(), busy_permille: 0.into(), bytes: 0.into() }
-    }
+    const BE: Option<Class> = Some(Class::Be);
 
     fn at(ms: u64) -> Nanos {
         Nanos::from_millis(10_000 + ms)
     }
 
     #[test]
-    fn a_bus_is_contended_while_two_tenants_used_it_of_late() {
-        let (mut meter, bus) = (Meter::new([0; SLOTS]), bus());
-        let contended = |meter: &mut Meter, ms| {
-            meter.publish(&bus, at(ms));
-            bus.contended.load(Ordering::Relaxed)
-        };
-        meter.look(3, 10, false, at(0));
-        assert_eq!(contended(&mut meter, 0), 0);
-        meter.look(5, 0, true, at(50));
-        assert_eq!(contended(&mut meter, 50), 1);
-        assert_eq!(contended(&mut meter, 99), 1);
-        assert_eq!(contended(&mut meter, 100), 0);
+    fn the_regime_follows_who_used_the_bus_of_late() {
+        let mut meter = Meter::new([0; SLOTS]);
+        meter.look(3, BE, 10, false, at(0));
+        assert_eq!(meter.regime(at(0)), Regime::Free);
+        meter.look(5, BE, 0, true, at(50));
+        assert_eq!(meter.regime(at(99)), Regime::Share);
+        assert_eq!(meter.regime(at(100)), Regime::Free);
+        meter.look(7, Some(Class::Ls), 10, false, at(100));
+        assert_eq!(meter.regime(at(149)), Regime::Yield);
+        meter.look(3, BE, 20, false, at(1000));
+        assert_eq!(meter.regime(at(1099)), Regime::Yield, "a latency-sensitive tenant is remembered for longer");
+        meter.look(3, BE, 30, false, at(2150));
+        assert_eq!(meter.regime(at(2150)), Regime::Free);
     }
 
     #[test]
     fn the_total_keeps_what_dead_tenants_moved_and_believes_no_wild_counter() {
-        let (mut meter, bus) = (Meter::new([7; SLOTS]), bus());
-        assert!(meter.look(0, 107, false, at(0)));
+        let (mut meter, bus) = (Meter::new([7; SLOTS]), Bus::unused());
+        assert!(meter.look(0, BE, 107, false, at(0)));
         meter.forget(0);
-        meter.look(0, 20, false, at(1));
-        meter.look(0, 3, false, at(2));
+        meter.look(0, BE, 20, false, at(1));
+        meter.look(0, BE, 3, false, at(2));
         meter.publish(&bus, at(2));
         assert_eq!(bus.bytes.load(Ordering::Relaxed), 120);
-        meter.look(0, u64::MAX, false, at(3));
+        meter.look(0, BE, u64::MAX, false, at(3));
         meter.publish(&bus, at(3));
         assert_eq!(bus.bytes.load(Ordering::Relaxed), 120 + BELIEVABLE.get());
     }
 
     #[test]
     fn the_busy_ratio_is_of_the_busiest_second_and_fades() {
-        let (mut meter, bus) = (Meter::new([0; SLOTS]), bus());
+        let (mut meter, bus) = (Meter::new([0; SLOTS]), Bus::unused());
         let busy = |meter: &mut Meter, ms| {
             meter.publish(&bus, at(ms));
             bus.busy_permille.load(Ordering::Relaxed)
         };
-        meter.look(0, 1000, false, at(0));
+        meter.look(0, BE, 1000, false, at(0));
         assert_eq!(busy(&mut meter, 900), 1000);
         assert_eq!(busy(&mut meter, 1000), 0);
-        meter.look(0, 1250, false, at(2000));
+        meter.look(0, BE, 1250, false, at(2000));
         assert_eq!(busy(&mut meter, 2000), 250);
         assert_eq!(busy(&mut meter, 60_000), 0);
     }

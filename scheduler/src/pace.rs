@@ -1,4 +1,8 @@
-//! When to look at the region again: at once while copies wait, never while nobody is there.
+//! When to look at the region again: at once while a piece is about to be done, never while nobody is there.
+//!
+//! While copies take turns, the bus idles from a piece's end to the arbiter's next look, or half of it does. So the
+//! arbiter sleeps until shortly before a piece is likely to be done, and then looks without pause, for a bounded time: a
+//! part of a core under contention, not the whole of it.
 
 use crate::bus::Activity;
 use std::time::Duration;
@@ -7,6 +11,13 @@ use units::Nanos;
 /// After this long without use of the bus nobody is expected to use it unannounced.
 const WARM: Nanos = Nanos::from_millis(200);
 
+/// Shortly before a piece is likely to be done: what a sleeping thread may wake up late.
+const EARLY: Nanos = Nanos::from_micros(12);
+/// How often it looks whether somebody is back who copies back to back.
+const SOON: Nanos = Nanos::from_micros(20);
+/// For how long after anything moved it may look without pause.
+const SPIN: Nanos = Nanos::from_micros(100);
+
 /// What to do until the next turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pause {
@@ -14,6 +25,8 @@ pub(crate) enum Pause {
     Spin,
     /// Sleep for this long; nothing wakes.
     Nap(Duration),
+    /// Sleep for this long, or until somebody waits for leave.
+    Doze(Duration),
     /// Sleep until the bell rings, at most this long.
     Sleep(Duration),
 }
@@ -38,22 +51,36 @@ impl Pace {
         }
         let quiet = now.saturating_sub(self.changed);
         if found.be_waits {
+            let until_done = found.next_done.map_or(Nanos::ZERO, |done| done.saturating_sub(now));
+            if until_done > EARLY + EARLY {
+                let longest = if found.expects { SOON } else { Nanos::from_micros(200) };
+                let nap = until_done.saturating_sub(EARLY).min(longest);
+                return Pause::Nap(Duration::from_nanos(nap.get()));
+            }
             return match quiet {
-                _ if quiet < Nanos::from_micros(3) && self.may_spin => Pause::Spin,
+                _ if quiet < SPIN && self.may_spin => Pause::Spin,
                 _ if quiet < Nanos::from_millis(1) => Pause::Nap(Duration::from_micros(10)),
                 _ if quiet < Nanos::from_millis(10) => Pause::Nap(Duration::from_micros(50)),
                 _ => Pause::Nap(Duration::from_micros(200)),
             };
         }
         if found.be_outstanding {
+            // A stream may come to its copy at any moment, and does not ring.
             return match quiet {
+                _ if quiet < SPIN && self.may_spin => Pause::Spin,
                 _ if quiet < Nanos::from_millis(1) => Pause::Nap(Duration::from_micros(20)),
-                _ if quiet < Nanos::from_millis(1000) => Pause::Nap(Duration::from_micros(200)),
-                _ => Pause::Nap(Duration::from_millis(2)),
+                _ if quiet < Nanos::from_millis(1000) => Pause::Doze(Duration::from_micros(200)),
+                _ => Pause::Doze(Duration::from_millis(2)),
             };
         }
         if found.last_used.is_some_and(|used| now.saturating_sub(used) < WARM) {
-            return Pause::Nap(Duration::from_millis(2));
+            return match quiet {
+                _ if !found.gated => Pause::Nap(Duration::from_millis(2)),
+                // Who copies back to back asks again at once, and would have to wake it.
+                _ if quiet < SPIN && self.may_spin => Pause::Spin,
+                _ if quiet < Nanos::from_micros(500) => Pause::Nap(Duration::from_micros(20)),
+                _ => Pause::Doze(Duration::from_millis(1)),
+            };
         }
         Pause::Sleep(Duration::from_secs(if has_tenants || found.shows_busy { 1 } else { 60 }))
     }
@@ -73,9 +100,32 @@ mod tests {
         assert_eq!(at(0, Activity { changed: true, ..waits }, true), Pause::Nap(Duration::from_micros(10)));
         assert_eq!(at(2, waits, true), Pause::Nap(Duration::from_micros(50)));
         assert_eq!(at(20, waits, true), Pause::Nap(Duration::from_micros(200)));
-        assert_eq!(at(2000, outstanding, true), Pause::Nap(Duration::from_millis(2)));
+        assert_eq!(at(2000, outstanding, true), Pause::Doze(Duration::from_millis(2)));
         assert_eq!(at(199, used, true), Pause::Nap(Duration::from_millis(2)));
+        assert_eq!(at(199, Activity { gated: true, ..used }, true), Pause::Doze(Duration::from_millis(1)));
         assert_eq!(at(200, used, true), Pause::Sleep(Duration::from_secs(1)));
         assert_eq!(at(200, used, false), Pause::Sleep(Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn it_sleeps_while_a_piece_is_on_the_bus_and_looks_closely_at_its_end() {
+        let mut pace = Pace::new(16);
+        let now = Nanos::from_millis(5000);
+        let mut at = |done: u64| {
+            let next_done = Some(now + Nanos::from_micros(done));
+            pace.after(&Activity { be_waits: true, changed: true, next_done, ..Activity::default() }, true, now)
+        };
+        assert_eq!(at(60), Pause::Nap(Duration::from_micros(48)));
+        assert_eq!(at(10), Pause::Spin);
+        assert_eq!(at(0), Pause::Spin);
+    }
+
+    #[test]
+    fn it_does_not_spin_for_long() {
+        let mut pace = Pace::new(16);
+        let waits = Activity { be_waits: true, ..Activity::default() };
+        pace.after(&Activity { changed: true, ..waits }, true, Nanos::from_millis(5000));
+        let later = pace.after(&waits, true, Nanos::from_millis(5000) + SPIN);
+        assert_eq!(later, Pause::Nap(Duration::from_micros(10)));
     }
 }

@@ -3,6 +3,12 @@
 //! Each tenant has a virtual time: the bytes it was given, divided by its weight. Of those that wait, the one with the
 //! least virtual time goes next, so that tenants that always wait are given bytes in proportion to their weights. A
 //! tenant that starts to wait starts no earlier than the least of those who wait already: having slept is no credit.
+//! A tenant that copies back to back is away for a moment between two copies. Who is expected back at once keeps its
+//! virtual time, and while it is owed more than whoever waits, nobody else is let go: else those with larger copies would
+//! fill every such moment with a piece, and the weights would count for nothing. That is the only time that the bus
+//! idles while somebody waits, and it lasts only as long as the caller says that the tenant is expected.
+//! A tenant whose piece is on the bus counts as expected too: else two tenants would each have one piece on the bus all
+//! the time, and get as many pieces instead of as many bytes as they have weight.
 //! Latency-sensitive tenants go before best-effort ones, and while one of them has a copy in service nothing
 //! best-effort is let go at all. Each class has its own virtual time, so that neither can run up credit in the other.
 
@@ -45,6 +51,8 @@ pub struct Want {
     pub flying: u32,
     /// Pieces that wait, fly, or are being copied without having waited.
     pub pending: u32,
+    /// Whether a tenant that wants nothing is about to.
+    pub expected: bool,
 }
 
 impl Want {
@@ -61,9 +69,11 @@ struct Account {
     present: Option<Class>,
     /// Whether the latest call named it as present.
     named: bool,
+    /// The class in which the latest call expected it back.
+    expected: Option<Class>,
 }
 
-const NEW: Account = Account { time: VirtualTime(0), weight: 1, present: None, named: false };
+const NEW: Account = Account { time: VirtualTime(0), weight: 1, present: None, named: false, expected: None };
 
 /// The fair queue of one direction of a bus.
 #[derive(Clone, Debug)]
@@ -91,12 +101,24 @@ impl FairQueue {
             return None;
         }
         let ls_in_service = wants.iter().any(|want| want.class == Class::Ls && want.is_present());
-        wants
+        let (time, tenant, class) = wants
             .iter()
             .filter(|want| want.waiting > 0 && (want.class == Class::Ls || !ls_in_service))
-            .filter_map(|want| self.accounts.get(want.tenant).map(|account| (account.time, want.tenant)))
-            .min()
-            .map(|(_, tenant)| tenant)
+            .filter(|want| want.flying == 0 || !self.has_rivals(want))
+            .filter_map(|want| self.accounts.get(want.tenant).map(|account| (account.time, want.tenant, want.class)))
+            .min_by_key(|&(time, tenant, _)| (time, tenant))?;
+        let is_owed_more = |account: &Account| account.expected == Some(class) && account.time < time;
+        (!self.accounts.iter().any(is_owed_more)).then_some(tenant)
+    }
+
+    /// Whether others of its class want something too, or are about to. Then a tenant has one piece on the bus at a
+    /// time: the engine goes on with a channel that has work, for its whole time slice of about a millisecond, and the
+    /// others' pieces would lie there with leave and not move.
+    fn has_rivals(&self, want: &Want) -> bool {
+        let is_rival = |(tenant, account): (usize, &Account)| {
+            tenant != want.tenant && (account.present == Some(want.class) || account.expected == Some(want.class))
+        };
+        self.accounts.iter().enumerate().any(is_rival)
     }
 
     /// Charges the tenant, at the weight it last wanted with, for bytes that it was let go.
@@ -136,13 +158,23 @@ impl FairQueue {
             let Some(account) = self.accounts.get_mut(want.tenant) else { continue };
             if account.present != Some(want.class) {
                 account.present = Some(want.class);
-                account.time = account.time.max(self.floors[class_index(want.class)]);
+                if account.expected != Some(want.class) {
+                    account.time = account.time.max(self.floors[class_index(want.class)]);
+                }
             }
         }
         for account in &mut self.accounts {
+            // Whoever is neither here nor expected comes back as a newcomer.
+            account.expected = None;
             if !std::mem::take(&mut account.named) {
                 account.present = None;
             }
+        }
+        // Who has a piece on the bus will want the next one, whether it waits for that already or not.
+        let may_want_more = |want: &&Want| want.flying > 0 || (want.expected && want.pending == 0);
+        for want in wants.iter().filter(may_want_more) {
+            let Some(account) = self.accounts.get_mut(want.tenant) else { continue };
+            account.expected = Some(want.class);
         }
     }
 }

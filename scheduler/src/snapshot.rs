@@ -1,6 +1,6 @@
 //! What an onlooker sees of the arbiter and its tenants: for `top`, as JSON or as a table.
 
-use region::{ColorState, Direction, Region, Slot};
+use region::{ColorState, Direction, Regime, Region, Slot, WaitHistogram};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -40,8 +40,12 @@ pub struct BusState {
     pub bytes: u64,
     /// Traffic of the last second against the busiest second seen, 0 to 1.
     pub busy_ratio: f64,
-    /// Whether copies go in pieces because more than one tenant copies.
+    /// Whether best-effort copies wait or leave room because more than one tenant copies.
     pub contended: bool,
+    /// How best-effort copies go: `free`, `yield`, `share` or `share_and_yield`.
+    pub regime: &'static str,
+    /// The size of the pieces that they wait in.
+    pub piece_bytes: u64,
 }
 
 /// The machine's UVM maps.
@@ -74,8 +78,14 @@ pub struct TenantState {
     pub h2d_bytes: u64,
     /// Bytes copied from devices.
     pub d2h_bytes: u64,
+    /// Bytes copied within device memory.
+    pub d2d_bytes: u64,
+    /// Of those copied to devices, bytes that SMs moved instead of the copy engine.
+    pub ferried_bytes: u64,
     /// The time within which 99 of 100 copies were let go, in microseconds.
     pub copy_wait_us_p99: u64,
+    /// What the arbiter saw of the tenant's copies, by direction.
+    pub served: BTreeMap<&'static str, ServedState>,
     /// Kernels launched.
     pub launches: u64,
     /// Graphs launched.
@@ -94,6 +104,20 @@ pub struct TenantState {
     pub bypassed_by: Option<String>,
     /// Governed calls that passed through as they were, by reason.
     pub passed: BTreeMap<&'static str, u64>,
+}
+
+/// How one direction of a tenant's copies was served: times within which so many of 100 pieces waited or were copied, in
+/// microseconds, rounded up to a power of two.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct ServedState {
+    /// 50 of 100 pieces had leave within this time.
+    pub wait_us_p50: u64,
+    /// 99 of 100 pieces had leave within this time.
+    pub wait_us_p99: u64,
+    /// 50 of 100 pieces were done within this time after they had leave.
+    pub service_us_p50: u64,
+    /// 99 of 100 pieces were done within this time after they had leave.
+    pub service_us_p99: u64,
 }
 
 /// Reads the state of the machine from the region, at `now` on the monotonic clock.
@@ -115,7 +139,9 @@ pub fn snapshot(region: &Region, now: Nanos) -> Snapshot {
                     dir: direction.name(),
                     bytes: bus.bytes.load(Ordering::Relaxed),
                     busy_ratio: f64::from(bus.busy_permille.load(Ordering::Relaxed).min(1000)) / 1000.0,
-                    contended: bus.contended.load(Ordering::Relaxed) == 1,
+                    contended: bus.regime() != Regime::Free,
+                    regime: bus.regime().name(),
+                    piece_bytes: bus.piece().get(),
                 }
             })
         })
@@ -149,7 +175,17 @@ fn tenant_state(slot: &Slot) -> Option<TenantState> {
         uncolored_bytes: number(&tenant.uncolored_bytes),
         h2d_bytes: moved(Direction::H2d),
         d2h_bytes: moved(Direction::D2h),
-        copy_wait_us_p99: tenant.copy_wait.quantile_us(0.99),
+        d2d_bytes: number(&tenant.on_device),
+        ferried_bytes: number(&tenant.ferried),
+        served: Direction::ALL
+            .map(|direction| (direction.name(), served_state(&slot.served[direction as usize])))
+            .into(),
+        copy_wait_us_p99: slot
+            .served
+            .iter()
+            .map(|served| &served.waits)
+            .chain([&tenant.copy_wait])
+            .fold(0, |longest, waits| longest.max(waits.quantile_us(0.99))),
         launches: number(&tenant.launches),
         graph_launches: number(&tenant.graph_launches),
         sms: Some(tenant.sms.load(Ordering::Relaxed)).filter(|&sms| sms != 0),
@@ -162,6 +198,23 @@ fn tenant_state(slot: &Slot) -> Option<TenantState> {
     })
 }
 
+fn served_state(served: &region::Served) -> ServedState {
+    let within = |times: &WaitHistogram, part| times.quantile_us(part);
+    ServedState {
+        wait_us_p50: within(&served.waits, 0.5),
+        wait_us_p99: within(&served.waits, 0.99),
+        service_us_p50: within(&served.services, 0.5),
+        service_us_p99: within(&served.services, 0.99),
+    }
+}
+
+impl TenantState {
+    /// The larger of the two directions' 99 % bounds.
+    fn service_us_p99(&self) -> u64 {
+        self.served.values().map(|served| served.service_us_p99).max().unwrap_or(0)
+    }
+}
+
 impl fmt::Display for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.arbiter {
@@ -171,12 +224,15 @@ impl fmt::Display for Snapshot {
         writeln!(f, "maps    {} of {}", self.maps.used, self.maps.budget)?;
         for bus in &self.bus {
             let (bytes, busy) = (Bytes::new(bus.bytes).to_string(), bus.busy_ratio * 100.0);
-            let contended = if bus.contended { ", contended" } else { "" };
+            let contended = match bus.contended {
+                true => format!(", {}, pieces of {}", bus.regime.replace('_', " "), Bytes::new(bus.piece_bytes)),
+                false => String::new(),
+            };
             writeln!(f, "gpu {} {}  {bytes:>10}  {busy:3.0} % busy{contended}", bus.gpu, bus.dir)?;
         }
         writeln!(
             f,
-            "\n{:>8} {:<16} {:<5} {:>6} {:>5} {:>10} {:>10} {:>10} {:>10} {:>9} {:>10} {:>8} {:>4} {:>8}  STATE",
+            "\n{:>8} {:<16} {:<5} {:>6} {:>5} {:>10} {:>10} {:>10} {:>10} {:>9} {:>9} {:>10} {:>8} {:>4} {:>8}  STATE",
             "PID",
             "NAME",
             "CLASS",
@@ -187,6 +243,7 @@ impl fmt::Display for Snapshot {
             "H2D",
             "D2H",
             "P99 WAIT",
+            "SERVICE",
             "LAUNCHES",
             "GRAPHS",
             "SMS",
@@ -197,7 +254,7 @@ impl fmt::Display for Snapshot {
             let or = |value: Option<u32>, none: &str| value.map_or_else(|| none.to_owned(), |value| value.to_string());
             writeln!(
                 f,
-                "{:>8} {:<16.16} {:<5} {:>6} {:>5} {:>10} {:>10} {:>10} {:>10} {:>9} {:>10} {:>8} {:>4} {:>8}  {}",
+                "{:>8} {:<16.16} {:<5} {:>6} {:>5} {:>10} {:>10} {:>10} {:>10} {:>9} {:>9} {:>10} {:>8} {:>4} {:>8}  {}",
                 tenant.pid,
                 tenant.name,
                 tenant.class.unwrap_or("-"),
@@ -208,6 +265,7 @@ impl fmt::Display for Snapshot {
                 size(tenant.h2d_bytes),
                 size(tenant.d2h_bytes),
                 format!("{} us", tenant.copy_wait_us_p99),
+                format!("{} us", tenant.service_us_p99()),
                 tenant.launches,
                 tenant.graph_launches,
                 or(tenant.sms, "all"),

@@ -19,7 +19,6 @@ fn an_arbiter_says_who_it_is_and_what_it_allows() {
     let header = &arbiter.layout().header;
     assert_eq!(header.arbiter_pid.load(Ordering::Relaxed), std::process::id());
     assert_eq!(header.map_budget.load(Ordering::Relaxed), 384 * 1024);
-    assert_eq!(header.piece_bytes.load(Ordering::Relaxed), 256 * 1024);
     let now = monotonic_nanos();
     for clock in [&header.started, &header.heartbeat] {
         let age = Duration::from_nanos(now.saturating_sub(clock.load(Ordering::Relaxed)));
@@ -67,7 +66,7 @@ fn a_piece_size_that_cannot_be_is_refused_before_anything_is_made() {
     let folder = folder();
     let path = folder.path().join("region");
     for piece in [Bytes::ZERO, Bytes::new(4095), Bytes::gib(4)] {
-        let options = Options { piece, ..Options::new(path.clone(), Box::new(SharedTables::default())) };
+        let options = Options { piece: Some(piece), ..Options::new(path.clone(), Box::new(SharedTables::default())) };
         let refused = run(options, &Stop::new().expect("an eventfd"));
         assert!(matches!(refused, Err(ArbiterError::Piece { .. })), "{piece}: {refused:?}");
         assert!(!path.exists());

@@ -43,9 +43,13 @@ fn a_tenant_is_shown_as_it_describes_itself() {
         json!([{
             "pid": std::process::id(), "name": "python3", "class": "ls", "weight": 77, "color": 2,
             "colored_bytes": 1 << 20, "uncolored_bytes": 0, "h2d_bytes": 0, "d2h_bytes": 5000,
-            "copy_wait_us_p99": 128, "launches": 9, "graph_launches": 0, "sms": null, "state": "coloured",
+            "d2d_bytes": 0, "ferried_bytes": 0, "copy_wait_us_p99": 128, "launches": 9, "graph_launches": 0, "sms": null, "state": "coloured",
             "maps": 3, "gate_timeouts": 0, "bypassed": 2, "bypassed_by": "cuMemAlloc_v2",
             "passed": { "uncontended": 1 },
+            "served": {
+                "h2d": { "wait_us_p50": 0, "wait_us_p99": 0, "service_us_p50": 0, "service_us_p99": 0 },
+                "d2h": { "wait_us_p50": 0, "wait_us_p99": 0, "service_us_p50": 0, "service_us_p99": 0 },
+            },
         }])
     );
     let dirs: Vec<_> = seen["bus"].as_array().expect("buses").iter().map(|bus| (&bus["gpu"], &bus["dir"])).collect();

@@ -8,7 +8,7 @@ use units::Bytes;
 const PIECE: Bytes = Bytes::kib(256);
 
 fn wants(tenant: usize, class: Class, weight: u32) -> Want {
-    Want { tenant, class, weight, waiting: 10, flying: 0, pending: 10 }
+    Want { tenant, class, weight, waiting: 10, flying: 0, pending: 10, expected: false }
 }
 
 fn be(tenant: usize, weight: u32) -> Want {
@@ -60,7 +60,7 @@ proptest! {
         for (tenants, limit) in steps {
             // The fourth tenant is one more than the queue has room for.
             let wanted: Vec<Want> = tenants.iter().enumerate().map(|(tenant, &(waiting, flying, pending, ls, weight))| {
-                Want { tenant, class: if ls { Class::Ls } else { Class::Be }, weight, waiting, flying, pending }
+                Want { tenant, class: if ls { Class::Ls } else { Class::Be }, weight, waiting, flying, pending, expected: weight % 3 == 0 }
             }).collect();
             let before = [Class::Ls, Class::Be].map(|class| queue.virtual_time(class));
             if let Some(tenant) = queue.next(&wanted, limit) {
@@ -122,4 +122,43 @@ fn a_newcomer_does_not_make_the_others_wait_for_what_they_had() {
     serve(&mut queue, &[be(0, 1)], 1000);
     let served = serve(&mut queue, &[be(0, 1), be(1, 1)], 100);
     assert!(served[0].abs_diff(served[1]) <= 2, "{served:?}");
+}
+
+/// What two tenants are given in so many pieces, of which the second is away for a moment after each of its own.
+fn serve_beside_one_with_gaps(weights: [u32; 2], pieces: u32, comes_back: bool) -> [u32; 2] {
+    let mut queue = FairQueue::new(8);
+    let mut served = [0; 2];
+    let (first, second) = (be(0, weights[0]), be(1, weights[1]));
+    let mut away = false;
+    while served[0] + served[1] < pieces {
+        let second = if away { Want { expected: comes_back, ..idle(second) } } else { second };
+        away = false;
+        if let Some(tenant) = queue.next(&[first, second], 2) {
+            queue.charge(tenant, PIECE);
+            served[tenant] += 1;
+            away = tenant == 1;
+        }
+    }
+    served
+}
+
+#[test]
+fn who_is_away_between_two_copies_still_gets_its_share() {
+    for (weights, share) in [([1, 1], 0.5), ([1, 4], 0.8), ([4, 1], 0.2)] {
+        let served = serve_beside_one_with_gaps(weights, 10_000, true);
+        let found = f64::from(served[1]) / 10_000.0;
+        assert!((found - share).abs() < 0.001, "{weights:?}: {served:?}");
+    }
+    let unexpected = serve_beside_one_with_gaps([1, 4], 10_000, false);
+    assert!(unexpected[1] < 6000, "else the other fills every gap: {unexpected:?}");
+}
+
+#[test]
+fn nobody_is_held_back_for_one_who_is_expected_but_owed_nothing() {
+    let mut queue = FairQueue::new(8);
+    serve(&mut queue, &[be(0, 1), be(1, 1)], 10);
+    queue.charge(1, PIECE);
+    queue.charge(1, PIECE);
+    let gone = Want { expected: true, ..idle(be(1, 1)) };
+    assert_eq!(queue.next(&[be(0, 1), gone], 2), Some(0));
 }

@@ -36,6 +36,17 @@ impl ColorChoice {
     }
 }
 
+/// How a tenant's copies go where others want the bus too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CopyChoice {
+    /// In turn, by the copy engine.
+    On,
+    /// In turn; beside latency-sensitive tenants large ones by a small kernel, which leaves them the copy engine.
+    Ferry,
+    /// As without Missile.
+    Off,
+}
+
 /// Which SMs a tenant wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SmChoice {
@@ -63,7 +74,7 @@ pub struct Settings {
     /// Its SMs.
     pub sms: SmChoice,
     /// Whether its copies take turns with others'.
-    pub copies: bool,
+    pub copies: CopyChoice,
     /// How long the latency-sensitive must rest before others get their SMs.
     pub idle: Duration,
     /// The table file, where not the default one.
@@ -112,7 +123,7 @@ impl Settings {
             color_min: read.or(var::COLOR_MIN, |text| text.parse().ok(), Bytes::mib(2)),
             color_max: read.or(var::COLOR_MAX, |text| text.parse().ok().map(Some), None),
             sms: read.or(var::SMS, sms, SmChoice::Auto),
-            copies: read.or(var::COPIES, on_off, true),
+            copies: read.or(var::COPIES, copies, CopyChoice::On),
             idle: Duration::from_millis(read.or(var::IDLE_MS, |text| number(text, 0, 10_000), 20).into()),
             strict: read.or(var::STRICT, flag, false),
             disable: read.or(var::DISABLE, flag, false),
@@ -189,10 +200,11 @@ fn sms(text: &str) -> Option<SmChoice> {
     }
 }
 
-fn on_off(text: &str) -> Option<bool> {
+fn copies(text: &str) -> Option<CopyChoice> {
     match text {
-        "on" => Some(true),
-        "off" => Some(false),
+        "on" => Some(CopyChoice::On),
+        "ferry" => Some(CopyChoice::Ferry),
+        "off" => Some(CopyChoice::Off),
         _ => None,
     }
 }

@@ -1,7 +1,7 @@
 //! Settings as an operator writes them.
 
 use region::Class;
-use settings::{ColorChoice, LogLevel, Settings, SmChoice, VARIABLES};
+use settings::{ColorChoice, CopyChoice, LogLevel, Settings, SmChoice, VARIABLES};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use units::Bytes;
@@ -17,7 +17,7 @@ fn nothing_set_gives_the_documented_defaults() {
     let (settings, problems) = read(&[("XDG_RUNTIME_DIR", "/run/user/7")]);
     assert!(problems.is_empty());
     assert_eq!((settings.class, settings.weight, settings.color), (Class::Be, 1024, ColorChoice::Auto));
-    assert_eq!((settings.color_min, settings.color_max, settings.copies), (Bytes::mib(2), None, true));
+    assert_eq!((settings.color_min, settings.color_max, settings.copies), (Bytes::mib(2), None, CopyChoice::On));
     assert_eq!((settings.strict, settings.disable, settings.log), (false, false, LogLevel::Warn));
     assert_eq!(settings.region, PathBuf::from("/run/user/7/missile/region"));
 }
@@ -42,7 +42,7 @@ fn every_variable_is_read() {
     assert!(problems.is_empty(), "{problems:?}");
     assert_eq!((settings.class, settings.weight, settings.color), (Class::Ls, 10_000, ColorChoice::Number(1)));
     assert_eq!((settings.color_min, settings.color_max), (Bytes::kib(64), Some(Bytes::gib(8))));
-    assert_eq!((settings.sms, settings.copies, settings.idle.as_millis()), (SmChoice::Number(66), false, 0));
+    assert_eq!((settings.sms, settings.copies, settings.idle.as_millis()), (SmChoice::Number(66), CopyChoice::Off, 0));
     assert_eq!((settings.table, settings.region), (Some("/t".into()), "/r".into()));
     assert_eq!((settings.strict, settings.disable), (true, true));
     assert_eq!((settings.log, settings.log_file), (LogLevel::Debug, Some("/var/log/x y".into())));

@@ -3,8 +3,11 @@
 //! Every export is the same three steps: find the real function; if this process takes no part, or the call comes from
 //! inside another, call it; otherwise let the hook of its class and kind decide ([`crate::hooks`]).
 
-use crate::{entry, hooks, real};
+use crate::traffic::{Loads, Traffic};
+use crate::{entry, gate, hooks, real};
 use abi::cuda::*;
+use hooks::govern;
+use region::Direction;
 use std::ffi::{c_char, c_int, c_uint, c_void};
 
 macro_rules! exports {
@@ -17,7 +20,7 @@ macro_rules! exports {
                 // SAFETY: the caller's own arguments, to the function that it meant to call.
                 let forward = || unsafe { real($($arg),*) };
                 let Some(_entered) = entry::enter() else { return forward() };
-                hooks::govern!($class $kind $name, real, forward, ($($arg),*))
+                govern!($class $kind $name, real, forward, ($($arg),*))
             }
         )*
     };

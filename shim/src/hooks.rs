@@ -4,6 +4,7 @@ pub(crate) mod alloc;
 pub(crate) mod copy;
 pub(crate) mod export;
 pub(crate) mod free;
+pub(crate) mod graph;
 pub(crate) mod init;
 pub(crate) mod launch;
 pub(crate) mod resolver;
@@ -28,16 +29,97 @@ macro_rules! govern {
         hooks::free::linear($forward, $dptr)
     };
     (copy h2d $name:ident, $real:ident, $forward:ident, ($dst:ident, $src:ident, $bytes:ident)) => {
-        hooks::copy::blocking!(H2d, $dst, $real($dst, $src, $bytes))
+        hooks::copy::blocking!(Traffic::to_device($dst, $bytes), $forward, $real($dst, $src))
     };
     (copy d2h $name:ident, $real:ident, $forward:ident, ($dst:ident, $src:ident, $bytes:ident)) => {
-        hooks::copy::blocking!(D2h, $src, $real($dst, $src, $bytes))
+        hooks::copy::blocking!(Traffic::to_host($src, $bytes), $forward, $real($dst, $src))
+    };
+    (copy unified $name:ident, $real:ident, $forward:ident, ($dst:ident, $src:ident, $bytes:ident)) => {
+        hooks::copy::blocking!(Traffic::unified($dst, $src, $bytes), $forward, $real($dst, $src))
     };
     (copy h2d_async $name:ident, $real:ident, $forward:ident, ($dst:ident, $src:ident, $bytes:ident, $stream:ident)) => {
-        hooks::copy::in_stream!(H2d, $dst, $name, $real($dst, $src, $bytes, $stream))
+        hooks::copy::in_stream!(Traffic::to_device($dst, $bytes), Some($src), $name, $forward, $real($dst, $src, $stream))
     };
     (copy d2h_async $name:ident, $real:ident, $forward:ident, ($dst:ident, $src:ident, $bytes:ident, $stream:ident)) => {
-        hooks::copy::in_stream!(D2h, $src, $name, $real($dst, $src, $bytes, $stream))
+        hooks::copy::in_stream!(Traffic::to_host($src, $bytes), None, $name, $forward, $real($dst, $src, $stream))
+    };
+    (copy unified_async $name:ident, $real:ident, $forward:ident, ($dst:ident, $src:ident, $bytes:ident, $stream:ident)) => {
+        hooks::copy::in_stream!(Traffic::unified($dst, $src, $bytes), Some($src as *const c_void), $name, $forward, $real($dst, $src, $stream))
+    };
+    (copy shaped $name:ident, $real:ident, $forward:ident, ($copy:ident)) => {
+        // SAFETY: the caller's own description, or one of a part of it.
+        unsafe { hooks::copy::shaped($copy, $forward, |part| $real(part)) }
+    };
+    (copy shaped_async $name:ident, $real:ident, $forward:ident, ($copy:ident, $stream:ident)) => {{
+        let stream = hooks::stream::named($stream, stringify!($name));
+        // SAFETY: as above.
+        unsafe { hooks::copy::shaped_in_stream($copy, stream, $forward, |part| $real(part, $stream)) }
+    }};
+    (copy h2a $name:ident, $real:ident, $forward:ident, ($dst:ident, $offset:ident, $src:ident, $bytes:ident)) => {
+        gate::blocking(Traffic::array(Direction::H2d, $bytes), |_| $forward())
+    };
+    (copy a2h $name:ident, $real:ident, $forward:ident, ($dst:ident, $src:ident, $offset:ident, $bytes:ident)) => {
+        gate::blocking(Traffic::array(Direction::D2h, $bytes), |_| $forward())
+    };
+    (copy h2a_async $name:ident, $real:ident, $forward:ident, ($dst:ident, $offset:ident, $src:ident, $bytes:ident, $stream:ident)) => {
+        gate::in_stream(Traffic::array(Direction::H2d, $bytes), hooks::stream::named($stream, stringify!($name)), None, |_| $forward())
+    };
+    (copy a2h_async $name:ident, $real:ident, $forward:ident, ($dst:ident, $src:ident, $offset:ident, $bytes:ident, $stream:ident)) => {
+        gate::in_stream(Traffic::array(Direction::D2h, $bytes), hooks::stream::named($stream, stringify!($name)), None, |_| $forward())
+    };
+    (copy d2d $name:ident, $real:ident, $forward:ident, ($dst:ident, $src:ident, $bytes:ident)) => {
+        hooks::copy::within($forward, $bytes)
+    };
+    (copy d2d_async $name:ident, $real:ident, $forward:ident, ($dst:ident, $src:ident, $bytes:ident, $stream:ident)) => {
+        hooks::copy::within($forward, $bytes)
+    };
+    (copy array $name:ident, $real:ident, $forward:ident, ($($before:ident),*)) => {
+        hooks::copy::within($forward, govern!(last $($before),*))
+    };
+    (copy peer $name:ident, $real:ident, $forward:ident, ($dst:ident, $dst_ctx:ident, $src:ident, $src_ctx:ident, $bytes:ident)) => {
+        hooks::copy::within($forward, $bytes)
+    };
+    (copy peer_async $name:ident, $real:ident, $forward:ident, ($dst:ident, $dst_ctx:ident, $src:ident, $src_ctx:ident, $bytes:ident, $stream:ident)) => {
+        hooks::copy::within($forward, $bytes)
+    };
+    (copy peer_box $name:ident, $real:ident, $forward:ident, ($copy:ident)) => {
+        // SAFETY: the caller's own description.
+        unsafe { hooks::copy::peer_box($forward, $copy) }
+    };
+    (copy peer_box_async $name:ident, $real:ident, $forward:ident, ($copy:ident, $stream:ident)) => {
+        // SAFETY: the caller's own description.
+        unsafe { hooks::copy::peer_box($forward, $copy) }
+    };
+    (copy batch $name:ident, $real:ident, $forward:ident, ($dsts:ident, $srcs:ident, $sizes:ident, $count:ident, $($more:ident),*)) => {{
+        // SAFETY: the caller's own arrays.
+        let loads = unsafe { Loads::of_batch($dsts, $srcs, $sizes, $count) };
+        hooks::copy::together(loads, hooks::stream::named(govern!(last $($more),*), stringify!($name)), $forward)
+    }};
+    (copy box_batch $name:ident, $real:ident, $forward:ident, ($count:ident, $ops:ident, $($more:ident),*)) => {{
+        // SAFETY: the caller's own array.
+        let loads = unsafe { Loads::of_boxes($ops, $count) };
+        hooks::copy::together(loads, hooks::stream::named(govern!(last $($more),*), stringify!($name)), $forward)
+    }};
+    (copy hinted $name:ident, $real:ident, $forward:ident, ($dst:ident, $src:ident, $bytes:ident, $attr:ident, $stream:ident)) => {
+        hooks::copy::hinted($forward, $dst, $src, $bytes, hooks::stream::named($stream, stringify!($name)))
+    };
+    (copy hinted_box $name:ident, $real:ident, $forward:ident, ($op:ident, $flags:ident, $stream:ident)) => {{
+        // SAFETY: the caller's own description.
+        let loads = unsafe { Loads::of_boxes($op, 1) };
+        hooks::copy::together(loads, hooks::stream::named($stream, stringify!($name)), $forward)
+    }};
+    (last $last:ident) => {
+        $last
+    };
+    (last $first:ident, $($more:ident),+) => {
+        govern!(last $($more),+)
+    };
+    (launch cooperative $name:ident, $real:ident, $forward:ident, $arguments:tt) => {
+        hooks::launch::cooperative($forward)
+    };
+    (launch configured $name:ident, $real:ident, $forward:ident, ($config:ident, $($more:ident),*)) => {
+        // SAFETY: the caller's own configuration.
+        unsafe { hooks::launch::configured($forward, $config) }
     };
     (launch kernel $name:ident, $real:ident, $forward:ident, $arguments:tt) => {
         hooks::launch::kernel($forward)
@@ -45,8 +127,21 @@ macro_rules! govern {
     (launch kernels $name:ident, $real:ident, $forward:ident, $arguments:tt) => {
         hooks::launch::kernel($forward)
     };
-    (graph launch $name:ident, $real:ident, $forward:ident, $arguments:tt) => {
-        hooks::launch::graph($forward)
+    (graph launch $name:ident, $real:ident, $forward:ident, ($exec:ident, $stream:ident)) => {
+        hooks::launch::graph(|| hooks::graph::launch($forward, $exec, hooks::stream::named($stream, stringify!($name))))
+    };
+    (graph instantiate $name:ident, $real:ident, $forward:ident, ($exec:ident, $graph:ident, $($more:ident),*)) => {
+        hooks::graph::instantiate($forward, $exec, $graph)
+    };
+    (graph update_all $name:ident, $real:ident, $forward:ident, ($exec:ident, $graph:ident, $($more:ident),*)) => {
+        hooks::graph::update_all($forward, $exec, $graph)
+    };
+    (graph update_copy $name:ident, $real:ident, $forward:ident, ($exec:ident, $node:ident, $copy:ident, $ctx:ident)) => {
+        // SAFETY: the caller's own description.
+        unsafe { hooks::graph::update_copy($forward, $exec, $node, $copy) }
+    };
+    (graph destroy_exec $name:ident, $real:ident, $forward:ident, ($exec:ident)) => {
+        hooks::graph::destroy_exec($forward, $exec)
     };
     (stream begin_capture $name:ident, $real:ident, $forward:ident, ($stream:ident $(, $more:ident)*)) => {
         hooks::stream::begin_capture($forward, hooks::stream::named($stream, stringify!($name)))

@@ -4,7 +4,7 @@ use crate::log::{info, warning};
 use crate::{broken, fault, fork, gpus, log, watchdog};
 use abi::cuda::{CUDA_ERROR_SYSTEM_NOT_READY, CUDA_SUCCESS, CUresult};
 use region::{ColorState, OpenError, Region, Slot, Tenant, Why};
-use settings::{ColorChoice, Settings};
+use settings::{ColorChoice, CopyChoice, Settings};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
@@ -202,7 +202,7 @@ pub(crate) fn enter(settings: Settings) -> Result<&'static Joined, EnterError> {
     tenant.set_name(std::fs::read("/proc/self/comm").unwrap_or_default().trim_ascii_end());
     tenant.weight.store(settings.weight, Ordering::Relaxed);
     tenant.color.store(u32::MAX, Ordering::Relaxed);
-    tenant.copies.store(settings.copies.into(), Ordering::Relaxed);
+    tenant.copies.store((settings.copies != CopyChoice::Off).into(), Ordering::Relaxed);
     tenant.class.store(settings.class.code(), Ordering::Release);
     JOINED.store(joined, Ordering::Release);
     joined.region.layout().header.doorbell.ring_loudly();

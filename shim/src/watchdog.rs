@@ -2,7 +2,7 @@
 //!
 //! It starts after the process joined, sleeps 200 ms at a time while no copy is under way, and looks every 10 ms while
 //! one is. If the arbiter is gone, or stopped, all gates of this tenant are opened and copies go ungated until it is
-//! back; if it lives but a lane made no progress for a second, that lane's gate is opened. Beside that it looks for
+//! back; if it lives but a lane made no progress for a second, that lane's gate is opened for what is in it. Beside that it looks for
 //! libraries that go past this one ([`crate::coverage`]).
 
 use crate::coverage;
@@ -19,7 +19,7 @@ const RESTING: Duration = Duration::from_millis(200);
 const WATCHING: Duration = Duration::from_millis(10);
 /// An arbiter that has not looked at the region for so long, while a copy waits for it, does not answer.
 const SILENCE: Nanos = Nanos::from_millis(50);
-/// A lane that waits for so long without progress is let go though the arbiter lives.
+/// A lane with copies in it that makes no progress for so long is let go though the arbiter lives.
 const PATIENCE: Nanos = Nanos::from_millis(1000);
 
 static THREAD: OnceLock<Thread> = OnceLock::new();
@@ -58,7 +58,7 @@ pub(crate) fn look_soon() {
     }
 }
 
-/// A lane that is held, how far it was and since when.
+/// A lane with copies in it, how far it was and since when.
 #[derive(Clone, Copy)]
 struct Held {
     progress: u32,
@@ -101,16 +101,19 @@ fn look(joined: &Joined, held: &mut Vec<Option<Held>>) -> bool {
     let (mut busy, mut unanswered) = (false, false);
     for (lane, held) in lanes(joined).zip(held.iter_mut()) {
         busy |= lane.is_outstanding();
-        *held = match (waits && lane.is_held(), *held) {
+        *held = match (waits && lane.is_outstanding(), *held) {
             (false, _) => None,
             (true, Some(before)) if before.progress == lane.progress() => Some(before),
             (true, _) => Some(Held { progress: lane.progress(), since: now }),
         };
         let Some(state) = *held else { continue };
         let waited = now.saturating_sub(state.since);
-        unanswered |= waited > SILENCE && stale;
+        unanswered |= lane.is_held() && waited > SILENCE && stale;
         if waited > PATIENCE {
-            joined.tenant().gate_timeouts.fetch_add(1, Ordering::Relaxed);
+            if lane.is_held() {
+                joined.tenant().gate_timeouts.fetch_add(1, Ordering::Relaxed);
+            }
+            // Also where nothing seems to be held: what is in the lane may go then, whatever its words say.
             lane.open_all();
         }
     }

@@ -33,9 +33,9 @@ pub struct Arguments {
     /// How many UVM maps all tenants together may hold; the kernel has handles for 524288
     #[arg(long, value_name = "N", default_value_t = DEFAULT_MAP_BUDGET)]
     map_budget: u64,
-    /// The size of the pieces that contended copies go in
-    #[arg(long, value_name = "SIZE", default_value_t = Piece(scheduler::DEFAULT_PIECE))]
-    piece: Piece,
+    /// The size of the pieces that contended copies go in; by default it follows from who waits
+    #[arg(long, value_name = "SIZE")]
+    piece: Option<Piece>,
 }
 
 /// A size that is shown as it is read.
@@ -93,7 +93,7 @@ fn be_the_arbiter(arguments: &Arguments, region: &Path) -> Outcome {
     let options = Options {
         region: region.to_owned(),
         map_budget: arguments.map_budget,
-        piece: arguments.piece.0,
+        piece: arguments.piece.map(|piece| piece.0),
         tables: Box::new(TableFolder::default()),
     };
     let ended = scheduler::run(options, stop).map_err(|error| match error {
@@ -116,7 +116,10 @@ fn start_in_background(arguments: &Arguments, region: &Path) -> Outcome {
         .map_err(|error| Failure::failed(format!("cannot write the arbiter's log {}: {error}", log.display())))?;
     let mut command = Command::new(std::env::current_exe().map_err(cannot)?);
     command.args(["up", "--foreground"]).args(arguments.mps.then_some("--mps"));
-    command.args(["--map-budget", &arguments.map_budget.to_string(), "--piece", &arguments.piece.to_string()]);
+    command.args(["--map-budget", &arguments.map_budget.to_string()]);
+    if let Some(piece) = arguments.piece {
+        command.args(["--piece", &piece.to_string()]);
+    }
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(output).current_dir("/");
     // SAFETY: setsid is safe between fork and exec; it leaves the terminal, so that Ctrl-C there does not reach it.
     unsafe {

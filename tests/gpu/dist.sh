@@ -54,6 +54,7 @@ find tests/gpu -type f ! -name dist.sh ! -path '*/__pycache__/*' -print0 | while
     install -D -p -m "$(stat -c %a "$check")" "$check" "dist/$check"
 done
 cp simgpu/tests/data/proc_address_*.tsv dist/tests/gpu/
+install -D -p -m 644 tests/copies/kinds.c dist/tests/gpu/copies/kinds.c
 
 bytes=$(du -sb dist | cut -f1)
 find dist -type f -printf '%10s %p\n' | LC_ALL=C sort -k2

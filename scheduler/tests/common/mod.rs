@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+use units::Bytes;
 
 /// The GPU of most tests.
 pub const GPU: GpuKey = GpuKey::from_uuid([7; 16]);
@@ -93,7 +94,7 @@ impl Running {
 
     /// Takes and asks for so many pieces, as a tenant does.
     pub fn ask(&self, lane: &Lane, pieces: u32) -> u32 {
-        let first = lane.take(pieces);
+        let first = lane.take(pieces, Bytes::kib(256));
         lane.ask(first + pieces - 1);
         self.layout().header.doorbell.ring();
         first

@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# Every kind of copy on a real GPU, beside others and in every setting: tests/gpu/kinds.sh DIST
+#
+# DIST is the folder that tests/gpu/dist.sh makes; needs a C compiler. Starts MPS for the second half, and ends it. Each
+# line says how the program ended and whether every byte arrived; the exit code is 1 if one did not.
+set -u
+dist=$(realpath "${1:?usage: tests/gpu/kinds.sh DIST}")
+work=$(mktemp -d)
+runtime=$(mktemp -d -p /dev/shm)
+export XDG_RUNTIME_DIR=$runtime XDG_DATA_HOME=$work/data
+export CUDA_MPS_PIPE_DIRECTORY=$work/mps CUDA_MPS_LOG_DIRECTORY=$work/mps-log
+mkdir -p "$work/mps" "$work/mps-log"
+missile=$dist/missile
+cc -O1 -w "$(dirname "$0")/copies/kinds.c" -o "$work/kinds" -ldl || exit 1
+wrong=0
+
+# try NAME COMMAND...: runs the program and says what came of it.
+try() {
+    local name=$1 code=0
+    shift
+    echo | timeout 60 "$@" >"$work/out" 2>&1 || code=$?
+    if [ "$code" = 0 ] && grep -q '"wrong": *\[\]' "$work/out"; then
+        echo "kinds $name: right"
+    else
+        wrong=1
+        echo "kinds $name: WRONG, exit $code: $(tail -c 400 "$work/out")"
+    fi
+}
+
+try bare "$work/kinds" 2
+for mps in 0 1; do
+    if [ "$mps" = 1 ]; then nvidia-cuda-mps-control -d || break; fi
+    for piece in 64K ""; do
+        timeout 20 "$missile" up ${piece:+--piece "$piece"} >/dev/null
+        try "alone, mps $mps, piece ${piece:-adaptive}" "$missile" run --class be --color off -- "$work/kinds" 2
+        for other in be ls; do
+            load=(bulk 8M)
+            [ "$other" = ls ] && load=(ls 256K 500)
+            beside=("$missile" run --class "$other" --color off -- "$dist/examples/copier" "${load[@]}" --seconds 30)
+            timeout 40 "${beside[@]}" >/dev/null 2>&1 &
+            to_device=$!
+            timeout 40 "${beside[@]}" --to-host >/dev/null 2>&1 &
+            to_host=$!
+            sleep 3
+            for how in on ferry; do
+                try "beside $other, mps $mps, piece ${piece:-adaptive}, copies $how" \
+                    "$missile" run --class be --color off --copies "$how" -- "$work/kinds" 2
+            done
+            kill "$to_device" "$to_host"
+            wait "$to_device" "$to_host" 2>/dev/null
+        done
+        timeout 20 "$missile" down >/dev/null
+    done
+    if [ "$mps" = 1 ]; then echo quit | nvidia-cuda-mps-control; fi
+done
+rm -rf "$work" "$runtime"
+exit $wrong

@@ -1,0 +1,86 @@
+"""PyTorch tenants for copies.py: `loader.py serve SECONDS` answers requests, `loader.py pinned|pageable SECONDS` loads data.
+
+Each prints one line of JSON. The server times every request from the copy of its input to the copy of its output, in five
+windows, and gives the median of each window's percentiles. The job checks what arrived on the device.
+"""
+import json
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+role, seconds = sys.argv[1], float(sys.argv[2])
+gate = Path(sys.argv[sys.argv.index("--after") + 1]) if "--after" in sys.argv else None
+WINDOWS = 5
+
+
+def ready():
+    """Waits for the others. A first copy has told the arbiter that this tenant is there."""
+    while gate and not gate.exists():
+        time.sleep(0.002)
+
+
+def serve():
+    torch.manual_seed(7)
+    layers = []
+    for _ in range(6):
+        layers += [torch.nn.Linear(4096, 4096), torch.nn.ReLU()]
+    model = torch.nn.Sequential(*layers).half().cuda().eval()
+    host = torch.randn(256, 4096).half().pin_memory()
+    answer = torch.empty(256, 4096, dtype=torch.half, pin_memory=True)
+    device = host.cuda()
+    stream = torch.cuda.Stream()
+    with torch.no_grad(), torch.cuda.stream(stream):
+        for _ in range(20):
+            answer.copy_(model(device), non_blocking=True)
+        stream.synchronize()
+        ready()
+        windows = []
+        for _ in range(WINDOWS):
+            took, end = [], time.perf_counter() + seconds / WINDOWS
+            due = time.perf_counter()
+            while time.perf_counter() < end:
+                while time.perf_counter() < due:
+                    pass
+                begun = time.perf_counter()
+                device.copy_(host, non_blocking=True)
+                answer.copy_(model(device), non_blocking=True)
+                stream.synchronize()
+                took.append((time.perf_counter() - begun) * 1e6)
+                due = max(due + 0.004, time.perf_counter())
+            took.sort()
+            windows.append((took[len(took) // 2], took[len(took) * 99 // 100], took[-1]))
+    p50, p99, longest = (statistics.median(window[i] for window in windows) for i in range(3))
+    return {"p50_us": p50, "p99_us": p99, "max_us": longest}
+
+
+def load():
+    torch.manual_seed(11)
+    batches = [torch.randint(0, 255, (64 << 20,), dtype=torch.uint8) for _ in range(2)]
+    if role == "pinned":
+        batches = [batch.pin_memory() for batch in batches]
+    sums = [int(batch.sum(dtype=torch.int64)) for batch in batches]
+    device = [torch.empty_like(batch, device="cuda") for batch in batches]
+    device[0].copy_(batches[0])
+    stream = torch.cuda.Stream()
+    ready()
+    right, copied, begun = True, 0, time.perf_counter()
+    with torch.cuda.stream(stream):
+        while time.perf_counter() - begun < seconds:
+            which = copied % 2
+            device[which].copy_(batches[which], non_blocking=True)
+            copied += 1
+            if copied % 16 == 0:
+                right &= int(device[which].sum(dtype=torch.int64)) == sums[which]
+            elif copied % 4 == 0:
+                stream.synchronize()
+        stream.synchronize()
+    elapsed = time.perf_counter() - begun
+    for batch, there in zip(batches, device):
+        right &= torch.equal(there.cpu(), batch)
+    return {"gbps": copied * (64 << 20) / elapsed / 1e9, "right": right}
+
+
+print(json.dumps(serve() if role == "serve" else load()))

@@ -2,9 +2,9 @@
 //!
 //! There are three kinds, as a probe's answer names them: [`Function::Xor`], [`Function::Permutation`] (of which there
 //! are two shapes, [`Blocks`] and [`Ring`]) and [`Function::Lut`]. Classes are numbered from 0. How each is found is
-//! told in the modules of [`crate::solve`]; this one only holds and evaluates them. A function is written to a file as
-//! its [`Description`], which leaves out the data of a lookup: that is bytes of its own ([`Lut::to_bytes`]), told from
-//! others by the checksum in the description.
+//! told in the modules of [`crate::solve`]; this one only holds and evaluates them. A table file has them as part of a
+//! [`crate::Level`], but for the data of a lookup: those are bytes of their own ([`Lut::to_bytes`]), told from others by
+//! the checksum in the level.
 
 mod lut;
 mod permutation;
@@ -102,47 +102,9 @@ impl Function {
             Function::Lut(_) => Ok(()),
         }
     }
-
-    /// What goes into the table file.
-    pub fn describe(&self) -> Description {
-        match self {
-            Function::Xor(hash) => Description::Xor(hash.clone()),
-            Function::Permutation(permutation) => Description::Permutation(permutation.clone()),
-            Function::Lut(lut) => Description::Lut(lut.info()),
-        }
-    }
 }
 
-/// A function without the data of a lookup, as a table file holds it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "lowercase")]
-pub enum Description {
-    /// The whole of it.
-    Xor(XorHash),
-    /// The whole of it.
-    Permutation(Permutation),
-    /// What the data must be.
-    Lut(LutInfo),
-}
-
-impl Description {
-    /// The function; `data` are the bytes of a lookup, and are not looked at for the other kinds.
-    pub fn into_function(self, data: &[u8]) -> Result<Function, BadFunction> {
-        match self {
-            Description::Xor(hash) => hash.check().map(|()| Function::Xor(hash)),
-            Description::Permutation(permutation) => permutation.check().map(|()| Function::Permutation(permutation)),
-            Description::Lut(info) => {
-                let lut = Lut::from_bytes(data).map_err(|_| BadFunction("the data of its lookup are damaged"))?;
-                if lut.info() != info {
-                    return Err(BadFunction("the data of its lookup are of another one"));
-                }
-                Ok(Function::Lut(lut))
-            }
-        }
-    }
-}
-
-/// A description that is of no function.
+/// What a file says is no function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a channel function: {0}")]
 pub struct BadFunction(pub(crate) &'static str);

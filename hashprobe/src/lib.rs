@@ -44,9 +44,7 @@ mod vote;
 pub use bench::{Bench, BenchError, GpuInfo, Measurement, Stretch};
 pub use busy::{Busy, busy, how_busy};
 pub use cuda_bench::CudaBench;
-pub use function::{
-    BadFunction, BadLut, Blocks, Description, Function, Lut, LutInfo, Over, Permutation, Ring, Steps, XorHash,
-};
+pub use function::{BadFunction, BadLut, Blocks, Function, Lut, LutInfo, Over, Permutation, Ring, Steps, XorHash};
 pub use level::{Kind, Level, Mask, ParseMaskError};
 pub use probe::{Effort, Finding, Layout, Options, ProbeError, Progress, Uncolorable, probe};
 pub use report::Report;

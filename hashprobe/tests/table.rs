@@ -3,7 +3,10 @@
 mod common;
 
 use common::{MadeUpGpu, SIDE_MASK, UUID};
-use hashprobe::{GpuUuid, Options, Table, TableError};
+use hashprobe::solve::{self, Sample};
+use hashprobe::{
+    Blocks, Function, GpuUuid, Level, Mask, Options, Over, Permutation, Ring, Steps, Table, TableError, XorHash,
+};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
@@ -11,7 +14,7 @@ use tempfile::TempDir;
 use units::{Bytes, PhysAddr};
 
 fn table_of(mask: u64) -> Table {
-    let options = Options { samples: 1_000, held_out: 1_000, ..Options::default() };
+    let options = Options { samples: 1_000, held_out: 1_000, slices: false, ..Options::default() };
     let mut gpu = MadeUpGpu::with_mask(mask);
     gpu.smids.retain(|&smid| smid != 11);
     let finding = hashprobe::probe(&mut gpu, &options, &mut |_| ()).unwrap();
@@ -26,9 +29,71 @@ fn saved() -> (TempDir, PathBuf, Table) {
     (folder, path, table)
 }
 
+/// A table with a level of slices by this function beside the side.
+fn table_with(function: Function) -> Table {
+    let options = Options { samples: 1_000, held_out: 1_000, slices: false, ..Options::default() };
+    let mut finding = hashprobe::probe(&mut MadeUpGpu::with_mask(SIDE_MASK), &options, &mut |_| ()).unwrap();
+    finding.levels.push(Level::new("slice", function, 0.9995, 100));
+    Table::new(&finding, UNIX_EPOCH + Duration::from_secs(1_795_000_000))
+}
+
+fn blocks() -> Function {
+    let sequences = vec![vec![0, 1, 2], vec![2, 0, 1]];
+    let blocks = Blocks { unit: Bytes::kib(1), over: Over::Block, selectors: vec![Mask(0b110)], sequences };
+    Function::Permutation(Permutation::Blocks(blocks))
+}
+
+fn ring() -> Function {
+    let steps = Steps { forms: vec![Mask(0x400), Mask(0x800)], weights: vec![1, 2], offset: 1, places: vec![2, 0, 1] };
+    Function::Permutation(Permutation::Ring(Ring { selectors: Vec::new(), rings: vec![steps] }))
+}
+
+fn lookup() -> Function {
+    let lines = (0..4_096).map(|line| Sample { at: PhysAddr::new(line << 12), class: (line % 5 / 2) as u32 });
+    Function::Lut(solve::lut::fit(&lines.collect::<Vec<Sample>>()).unwrap())
+}
+
+#[test]
+fn a_function_of_every_kind_is_read_as_it_was_saved() {
+    let xor = Function::Xor(XorHash { masks: vec![Mask(0xAB000), Mask(0x400)] });
+    for function in [xor, blocks(), ring(), lookup()] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("table.toml");
+        let table = table_with(function.clone());
+        table.save(&path).unwrap();
+        let read = Table::load(&path).unwrap();
+        assert_eq!((&read, read.levels()[1].function()), (&table, Some(function)));
+    }
+}
+
+#[test]
+fn functions_that_cannot_be_are_refused() {
+    for (function, from, to) in [
+        (blocks(), "unit_bytes = 1024\nover", "unit_bytes = 1000\nover"),
+        (blocks(), "selectors = [\"0x6\"]", "selectors = []"),
+        (blocks(), "[[0, 1, 2], [2, 0, 1]]", "[[0, 1, 2], [2, 0]]"),
+        (blocks(), "[[0, 1, 2], [2, 0, 1]]", "[[], []]"),
+        (ring(), "weights = [1, 2]", "weights = [1, 3]"),
+        (ring(), "weights = [1, 2]", "weights = [1]"),
+        (ring(), "places = [2, 0, 1]", "places = []"),
+    ] {
+        let refusal = load_changed(&table_with(function), from, to).unwrap_err();
+        assert!(matches!(refusal, TableError::Implausible { .. }), "{from} -> {to}: {refusal}");
+    }
+    // The data are of another lookup than the table says.
+    let refusal = load_changed(&table_with(lookup()), "entries = 4096", "entries = 4095").unwrap_err();
+    assert!(matches!(refusal, TableError::Damaged { .. }), "{refusal}");
+}
+
 /// Saves the table with a part of its text replaced and a checksum that is right for it; what loading says.
 fn load_with(from: &str, to: &str) -> Result<Table, TableError> {
-    let (_folder, path, _) = saved();
+    load_changed(&table_of(SIDE_MASK), from, to)
+}
+
+fn load_changed(table: &Table, from: &str, to: &str) -> Result<Table, TableError> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("table.toml");
+    table.save(&path).unwrap();
     let text = fs::read_to_string(&path).unwrap();
     let content = text.split_once('\n').unwrap().1;
     assert!(content.contains(from), "{from} is not in:\n{content}");

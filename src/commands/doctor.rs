@@ -3,8 +3,8 @@
 use crate::doctor::{self, Case, Question};
 use crate::failure::{Failure, Outcome};
 use crate::governance::Governance;
+use crate::output::print;
 use crate::simulated::SimulatedGpu;
-use std::io::{self, ErrorKind, Write};
 
 /// Checks all that Missile needs on this machine, and says how to mend what is not in order.
 ///
@@ -34,12 +34,4 @@ pub fn run(arguments: Arguments) -> Outcome {
     })?;
     let (bad, all) = (report.not_ok(), report.checks.len());
     if bad.is_empty() { Ok(()) } else { Err(Failure::failed(format!("not ok: {} (of {all} checks)", bad.join(", ")))) }
-}
-
-fn print(text: &str) -> Outcome {
-    match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
-        // Whoever read it has seen enough.
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        other => other.map_err(Failure::failed),
-    }
 }

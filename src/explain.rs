@@ -45,9 +45,14 @@ fn measured(table: &Table) -> String {
         Some(driver) => format!("with driver {driver}, the only one that this table is used with"),
         None => "with an unknown driver".to_owned(),
     };
-    let slices = match measured.slice_lines {
-        0 => String::new(),
-        lines => format!("; slices and channels in {} lines", number(lines)),
+    let slices = match (measured.slice_lines, measured.strange_units) {
+        (0, _) => String::new(),
+        (lines, None | Some(0)) => format!("; slices and channels in {} lines", number(lines)),
+        (lines, Some(strange)) => format!(
+            "; slices and channels in {} lines, without {} units that look like no slice and that no accuracy counts",
+            number(lines),
+            number(strange)
+        ),
     };
     format!(
         "On {}, in {:.1} s, {driver}. All is found from how long atomics take on lines of 128 B, seen from different \

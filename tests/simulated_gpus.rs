@@ -139,6 +139,7 @@ fn a_hash_without_structure_is_a_lookup_that_is_marked_as_not_usable() {
         (&slice["kind"], &slice["masks"][0], &slice["usable"]),
         (&"lut".into(), &"0xfff000".into(), &false.into())
     );
+    assert!(slice["tried"].as_str().unwrap().contains("lookup: foretells"), "{slice:#}");
     // One line in twenty looks like one of another slice, whether it is kept out or not.
     assert!((0.88..0.97).contains(&slice["accuracy"].as_f64().unwrap()), "{slice:#}");
     assert_eq!(report["colors"], 1);

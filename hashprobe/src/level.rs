@@ -103,6 +103,9 @@ pub struct Level {
     pub held_out: u64,
     /// Whether that is enough for anything to be coloured by it.
     pub usable: bool,
+    /// What was tried and how far it got, where the level is not usable.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub tried: String,
     /// By class: the colour of the pages that touch it, where this level colours and is no XOR.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub color_of_class: Vec<u32>,
@@ -129,6 +132,7 @@ impl Level {
             accuracy,
             held_out,
             usable: accuracy >= USABLE,
+            tried: String::new(),
             color_of_class: Vec::new(),
             permutation: None,
             lookup: None,

@@ -148,6 +148,8 @@ pub struct Effort {
     pub reps: u32,
     /// How many lines were timed to find slices and channels; 0 where none were found.
     pub slice_lines: usize,
+    /// How many of the units among them look like no slice that was found; no accuracy counts them.
+    pub strange_units: usize,
     /// How much memory the lines were taken from.
     pub memory: Bytes,
     /// The highest line timed; whether bits above it count is not known.
@@ -163,12 +165,6 @@ pub struct Layout {
     pub latencies: Measurement,
     /// The lines of these.
     pub lines: Vec<PhysAddr>,
-    /// The noise of a latency, in cycles.
-    pub noise_cycles: f64,
-    /// The share of the units timed later that fit no slice.
-    pub strange: f64,
-    /// What became of each level that was looked for beside the side: its name, and what was tried.
-    pub tried: Vec<(&'static str, String)>,
 }
 
 /// What a probe found.
@@ -277,6 +273,7 @@ pub fn probe(
             measured_again: 0,
             reps: options.reps,
             slice_lines: 0,
+            strange_units: 0,
             memory: memory.total(),
             highest: chosen.iter().map(|line| line.phys).max().unwrap_or_default(),
         },
@@ -310,17 +307,18 @@ fn check_reach(chosen: &[Line], free: Bytes, vram: Bytes) -> Result<(), ProbeErr
 impl Finding {
     /// Adds the levels of slices and channels.
     fn add(&mut self, slices: Slices) {
-        self.effort.slice_lines = slices.timed;
+        (self.effort.slice_lines, self.effort.strange_units) = (slices.timed, slices.strange);
         let held_out = slices.held_out;
-        let mut tried = Vec::new();
         let found = slices.channels.map(|found| ("channel", found)).into_iter().chain([("slice", slices.slices)]);
         for (name, found) in found {
-            tried.push((name, what_was_tried(&found)));
+            let tried = what_was_tried(&found);
             let reason = match found {
                 Ok(found) => {
                     let Solved { function, accuracy, usable, .. } = found;
                     let kind = function.kind();
-                    self.levels.push(Level::new(name, function, accuracy, held_out as u64));
+                    let mut level = Level::new(name, function, accuracy, held_out as u64);
+                    level.tried = if usable { String::new() } else { tried };
+                    self.levels.push(level);
                     (!usable).then_some(Uncolorable::Unusable { level: name, kind, accuracy, held_out })
                 }
                 Err(_) => Some(Uncolorable::Unsolved { level: name }),
@@ -328,14 +326,8 @@ impl Finding {
             // What hinders the finest level says most.
             self.uncolorable = reason.or(self.uncolorable);
         }
-        self.layout = Some(Layout {
-            noise_cycles: slices::noise_in_cycles(&slices.structure),
-            structure: slices.structure,
-            latencies: slices.windows.0,
-            lines: slices.windows.1,
-            strange: slices.strange,
-            tried,
-        });
+        self.layout =
+            Some(Layout { structure: slices.structure, latencies: slices.windows.0, lines: slices.windows.1 });
     }
 
     /// Finds the colours of pages.

@@ -11,7 +11,7 @@
 //!    units connect: the channels. Units kept out of the solving tell how good they are.
 
 use crate::fingerprints::Fingerprints;
-use crate::passes::{self, PER_CYCLE, Tries};
+use crate::passes::{self, Tries};
 use crate::probe::Progress;
 use crate::solve::{self, Forms, Sample, Solved, Unsolved};
 use crate::survey::{self, Memory, PairsOf};
@@ -41,7 +41,7 @@ const ANCHORS: usize = 384;
 pub(crate) struct Slices {
     /// The structure of the windows.
     pub(crate) structure: Structure,
-    /// The latencies that it was found in, in units of 1/[`PER_CYCLE`] cycles, and the lines.
+    /// The latencies that it was found in, in units of 1/[`passes::PER_CYCLE`] cycles, and the lines.
     pub(crate) windows: (Measurement, Vec<PhysAddr>),
     /// The function of the channels; `None` where they are no other than the slices or the sides.
     pub(crate) channels: Option<Result<Solved, Unsolved>>,
@@ -49,8 +49,8 @@ pub(crate) struct Slices {
     pub(crate) slices: Result<Solved, Unsolved>,
     /// How many lines were timed.
     pub(crate) timed: usize,
-    /// The share of them that fit no slices.
-    pub(crate) strange: f64,
+    /// How many units among them fit no slices.
+    pub(crate) strange: usize,
     /// How many units the functions were checked on.
     pub(crate) held_out: usize,
 }
@@ -62,7 +62,6 @@ struct Survey<'a> {
     progress: &'a mut dyn FnMut(Progress),
     timed: usize,
     strange: usize,
-    units: usize,
 }
 
 impl Survey<'_> {
@@ -89,7 +88,6 @@ impl Survey<'_> {
         let measurement = self.time(&lines, UNIT_TRIES)?;
         let scaled = fingerprints.scale(&measurement, lines.len(), &known);
         let sorted = fingerprints.units(&scaled, offsets.len());
-        self.units += units.len();
         self.strange += sorted.iter().filter(|slices| slices.is_none()).count();
         let of_unit = |(unit, slices): (&PhysAddr, Option<Vec<u32>>)| {
             let slices = slices.unwrap_or_default();
@@ -106,7 +104,7 @@ pub(crate) fn find(
     rng: &mut Rng,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Option<Slices>, BenchError> {
-    let mut survey = Survey { bench, memory, progress, timed: 0, strange: 0, units: 0 };
+    let mut survey = Survey { bench, memory, progress, timed: 0, strange: 0 };
     let windows = memory.blocks(WINDOWS.0, WINDOWS.1, rng);
     let lines: Vec<PhysAddr> = windows.iter().flat_map(|&window| lines_of(window, WINDOWS.1)).collect();
     let measurement = survey.time(&lines, WINDOW_TRIES)?;
@@ -154,7 +152,7 @@ pub(crate) fn find(
         };
         solve::solve(&of(&random), &of(&chosen), &of(&held_out), rng)
     });
-    let (timed, strange) = (survey.timed, survey.strange as f64 / survey.units.max(1) as f64);
+    let (timed, strange) = (survey.timed, survey.strange);
     Ok(Some(Slices {
         structure: found,
         windows: (measurement, lines),
@@ -195,9 +193,4 @@ fn channels_of(found: &Structure) -> Option<Vec<u32>> {
         group.iter().for_each(|&slice| of_slice[slice as usize] = number as u32);
     }
     (divides && !of_slice.contains(&u32::MAX)).then_some(of_slice)
-}
-
-/// The noise of a latency that a structure was found in, in cycles.
-pub(crate) fn noise_in_cycles(structure: &Structure) -> f64 {
-    structure.quality.noise / f64::from(PER_CYCLE)
 }

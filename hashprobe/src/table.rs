@@ -39,6 +39,10 @@ pub struct Measured {
     pub held_out: u64,
     /// From how many lines slices and channels were found.
     pub slice_lines: u64,
+    /// How many units among these look like no slice that was found; no accuracy counts them. `None` in tables of
+    /// before they were told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strange_units: Option<u64>,
     /// How many tries a line.
     pub reps: u32,
     /// How much memory the lines were taken from.
@@ -96,6 +100,7 @@ impl Table {
                 samples: finding.effort.samples as u64,
                 held_out: finding.effort.held_out as u64,
                 slice_lines: finding.effort.slice_lines as u64,
+                strange_units: Some(finding.effort.strange_units as u64),
                 reps: finding.effort.reps,
                 memory: finding.effort.memory,
                 highest: finding.effort.highest,

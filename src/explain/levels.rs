@@ -18,6 +18,9 @@ pub fn whole(level: &Level) -> Vec<String> {
         _ => {}
     }
     said.push(how_good(level));
+    if !level.tried.is_empty() {
+        said.push(format!("Tried: {}.", level.tried));
+    }
     said
 }
 

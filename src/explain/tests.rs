@@ -25,6 +25,7 @@ fn finding() -> Finding {
             measured_again: 0,
             reps: 8,
             slice_lines: 0,
+            strange_units: 0,
             memory: Bytes::gib(3),
             highest: PhysAddr::new(0x1_2345_6780),
         },

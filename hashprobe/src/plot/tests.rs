@@ -35,6 +35,7 @@ fn nothing() -> Finding {
             measured_again: 0,
             reps: 4,
             slice_lines: 0,
+            strange_units: 0,
             memory: Bytes::gib(2),
             highest: PhysAddr::new(0x7000_0000),
         },
@@ -87,7 +88,7 @@ fn with_slices() -> Finding {
         quality: Quality { clear: 1.0, strange: 0.0, noise: 1.0, twins: 0, partner_margin: f64::INFINITY },
     };
     let latencies = Measurement { smids: (0..SMS as u32).collect(), cycles };
-    let layout = Layout { structure, latencies, lines, noise_cycles: 1.0, strange: 0.0, tried: Vec::new() };
+    let layout = Layout { structure, latencies, lines };
     Finding { layout: Some(layout), ..with_sides() }
 }
 

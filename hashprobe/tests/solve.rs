@@ -245,6 +245,26 @@ fn orders_that_change_inside_a_block_are_solved() {
 }
 
 #[test]
+fn an_order_of_which_no_block_is_whole_is_found_by_the_parities_of_the_others() {
+    let mut rng = Rng::with_seed(8);
+    let blocks = draw_blocks(12, 3, &mut rng);
+    let broken = |at: PhysAddr| {
+        let (block, place) = (at.get() / KIB / 12, at.get() / KIB % 12);
+        place == 3 && blocks.selectors.iter().all(|mask| parity(mask.0 & block))
+    };
+    let lines = windows(24, 256 * KIB..1024 * KIB, 2_000, &mut rng);
+    let lines: Vec<PhysAddr> = lines.into_iter().filter(|&at| !broken(at)).collect();
+    let held_out: Vec<PhysAddr> = anywhere(4_000, &mut rng).into_iter().filter(|&at| !broken(at)).collect();
+    let truth = function(Permutation::Blocks(blocks.clone()));
+    let labels = Labels::draw(12, &mut rng);
+    let class = |at| truth.class_of(at).unwrap();
+    let train = labels.of(class, &lines, 0.0, &mut rng);
+    let held_out = labels.of(class, &held_out, 0.0, &mut rng);
+    let solved = solve::solve(&train, &[], &held_out, &mut rng).unwrap();
+    assert!(solved.usable && solved.function.kind() == Kind::Permutation, "{:?}", solved.tried);
+}
+
+#[test]
 fn masks_that_leave_classes_together_are_told() {
     let mut rng = Rng::with_seed(5);
     let ring = draw_ring(47, true, &mut rng);

@@ -150,10 +150,17 @@ impl Orders {
             let order = (*only.get(&(place, sample.class))?)?;
             Some(Sample { at: coordinate(sample.at, block, unit, over), class: order })
         });
+        let whole: Vec<Sample> = whole.collect();
+        let told_apart = |labelled: &[Sample], rng: &mut Rng| {
+            let forms = xor::fit(labelled, rng).ok()?;
+            // Where an order is missing, as none of its few blocks was sorted without a fault, its group is empty; once
+            // the parities are known, all samples vote on it.
+            forms.groups.iter().all(|group| group.len() <= 1).then_some(forms.hash.masks)
+        };
         // Inside a block the address changes, and with it parities of its lower bits: only the block tells of those.
-        let labelled: Vec<Sample> = if over == Over::Block { whole.chain(alone).collect() } else { whole.collect() };
-        let forms = xor::fit(&labelled, rng).ok()?;
-        forms.hash_of_all().filter(|_| forms.groups.len() == self.sequences.len()).map(|(hash, _)| hash.masks)
+        // And lines that lie alone mislead where an order is missing: its lines then seem to be of others.
+        let with_alone = (over == Over::Block).then(|| whole.iter().copied().chain(alone).collect::<Vec<Sample>>());
+        with_alone.and_then(|labelled| told_apart(&labelled, rng)).or_else(|| told_apart(&whole, rng))
     }
 }
 

@@ -157,7 +157,8 @@ pub(super) fn fit_unless_missed(samples: &[Sample], missed: f64, rng: &mut Rng) 
     let any_two: Vec<u64> = (0..PAIRS)
         .map(|_| samples[rng.usize(..samples.len())].at.get() ^ samples[rng.usize(..samples.len())].at.get())
         .collect();
-    let most = classes.ilog2().min(MOST) as usize;
+    // Rounded up: of the classes that the masks tell apart, some may have no sample.
+    let most = classes.next_power_of_two().ilog2().min(MOST) as usize;
     let size = lowest_rank + SPARE;
     let enough = |share: f64| missed.ln() / (1.0 - share.powi(size as i32)).ln();
     let mut tries = enough(EXPECTED);

@@ -35,8 +35,8 @@ macro_rules! governed_functions {
             alloc pitched cuMemAllocPitch_v2(dptr: *mut CUdeviceptr, pitch: *mut usize, width: usize, height: usize, element: c_uint);
             alloc stream_ordered cuMemAllocAsync(dptr: *mut CUdeviceptr, bytes: usize, stream: CUstream);
             alloc stream_ordered cuMemAllocAsync_ptsz(dptr: *mut CUdeviceptr, bytes: usize, stream: CUstream);
-            alloc stream_ordered cuMemAllocFromPoolAsync(dptr: *mut CUdeviceptr, bytes: usize, pool: CUmemoryPool, stream: CUstream);
-            alloc stream_ordered cuMemAllocFromPoolAsync_ptsz(dptr: *mut CUdeviceptr, bytes: usize, pool: CUmemoryPool, stream: CUstream);
+            alloc from_pool cuMemAllocFromPoolAsync(dptr: *mut CUdeviceptr, bytes: usize, pool: CUmemoryPool, stream: CUstream);
+            alloc from_pool cuMemAllocFromPoolAsync_ptsz(dptr: *mut CUdeviceptr, bytes: usize, pool: CUmemoryPool, stream: CUstream);
             alloc managed cuMemAllocManaged(dptr: *mut CUdeviceptr, bytes: usize, flags: c_uint);
             alloc host cuMemAllocHost_v2(pp: *mut *mut c_void, bytes: usize);
             alloc host cuMemHostAlloc(pp: *mut *mut c_void, bytes: usize, flags: c_uint);
@@ -51,10 +51,10 @@ macro_rules! governed_functions {
             alloc array cuArrayCreate_v2(handle: *mut CUarray, desc: *const c_void);
             alloc array cuArray3DCreate_v2(handle: *mut CUarray, desc: *const c_void);
             alloc array cuMipmappedArrayCreate(handle: *mut CUmipmappedArray, desc: *const c_void, levels: c_uint);
-            alloc pool cuMemPoolCreate(pool: *mut CUmemoryPool, props: *const c_void);
+            alloc new_pool cuMemPoolCreate(pool: *mut CUmemoryPool, props: *const c_void);
             alloc pool cuMemPoolSetAttribute(pool: CUmemoryPool, attr: c_uint, value: *mut c_void);
             alloc pool cuMemPoolSetAccess(pool: CUmemoryPool, map: *const c_void, count: usize);
-            alloc pool cuMemPoolImportFromShareableHandle(pool: *mut CUmemoryPool, handle: *mut c_void, kind: c_uint, flags: u64);
+            alloc imported_pool cuMemPoolImportFromShareableHandle(pool: *mut CUmemoryPool, handle: *mut c_void, kind: c_uint, flags: u64);
             alloc pool cuMemSetMemPool(location: *mut CUmemLocation, kind: c_uint, pool: CUmemoryPool);
             alloc pool cuDeviceSetMemPool(device: CUdevice, pool: CUmemoryPool);
             alloc pool cuDeviceSetGraphMemAttribute(device: CUdevice, attr: c_uint, value: *mut c_void);
@@ -76,8 +76,8 @@ macro_rules! governed_functions {
             free array cuArrayDestroy(array: CUarray);
             free array cuMipmappedArrayDestroy(array: CUmipmappedArray);
             free pool cuMemPoolDestroy(pool: CUmemoryPool);
-            free pool cuMemPoolTrimTo(pool: CUmemoryPool, keep: usize);
-            free pool cuDeviceGraphMemTrim(device: CUdevice);
+            free trim cuMemPoolTrimTo(pool: CUmemoryPool, keep: usize);
+            free trim cuDeviceGraphMemTrim(device: CUdevice);
             free legacy cuMemFree(dptr: CUdeviceptr_v1);
 
             // Questions about memory, whose answers must fit what the tenant was given.

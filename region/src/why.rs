@@ -64,6 +64,10 @@ reasons! {
     OffTheBus "off_the_bus",
     /// The memory is handed out of the process.
     Exported "exported",
+    /// The memory may leave the process by a handle, or is of a special kind (compressible, for other devices).
+    Exportable "exportable",
+    /// The pager could not try itself out yet: no context is current, or a stream is being captured.
+    Unproven "unproven",
     /// The library itself failed; the process goes on as without Missile.
     Fault "fault",
 }

@@ -6,11 +6,12 @@
 //! and the call is refused as the driver refuses others then. What leaves through VMM handles or memory pools is
 //! never coloured.
 
-use crate::kernel;
+use crate::kernel::{self, Mapping};
 use crate::life::{self, Joined};
 use crate::log::{info, warning};
 use crate::{captures, pager, real};
 use abi::cuda::*;
+use abi::uvm::MapExternalAllocation;
 use region::{ColorState, Why};
 use std::ffi::{c_int, c_uint};
 use std::sync::{Mutex, PoisonError};
@@ -23,14 +24,13 @@ static MOVING: Mutex<()> = Mutex::new(());
 pub(crate) fn leaves(va: CUdeviceptr) -> Result<(), CUresult> {
     let Some(joined) = life::joined() else { return Ok(()) };
     let _moving = MOVING.lock().unwrap_or_else(PoisonError::into_inner);
-    let Some(base) = kernel::ledger().backed_range(DeviceVa::new(va)) else { return Ok(()) };
+    let Some((base, mapping)) = kernel::ledger().colored_at(DeviceVa::new(va)) else { return Ok(()) };
     if captures::any() {
         // To move the memory means to wait, which would end the capture. To hand out pages that it is not on is worse
         // than to refuse.
         return Err(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
     }
-    joined.tenant().passed.count(Why::Exported);
-    uncolor(joined, base)
+    uncolor(joined, base, &mapping)
 }
 
 /// Other GPUs are about to see all memory of the context: nothing of this process is coloured from now on.
@@ -44,8 +44,13 @@ pub(crate) fn peers_see_all() -> Result<(), CUresult> {
     }
     let _moving = MOVING.lock().unwrap_or_else(PoisonError::into_inner);
     pager::stop(joined, ColorState::SharedWithPeers);
-    let bases = kernel::ledger().backed_ranges();
-    bases.into_iter().try_for_each(|base| uncolor(joined, base))
+    // What the program maps itself, or takes from pools, other GPUs see by a map request of its own, which the pager
+    // answers with the same pages.
+    let bases = kernel::ledger().colored();
+    bases.into_iter().filter(|&base| pager::asked_for(base).is_some()).try_for_each(|base| {
+        let mapping = kernel::ledger().colored_at(base);
+        mapping.map_or(Ok(()), |(base, mapping)| uncolor(joined, base, &mapping))
+    })
 }
 
 fn devices() -> c_int {
@@ -57,59 +62,62 @@ fn devices() -> c_int {
     }
 }
 
-/// Puts the content of a coloured range onto the driver's own pages, and these in the place of the pager's.
-fn uncolor(joined: &Joined, base: DeviceVa) -> Result<(), CUresult> {
-    // The driver lets copies go as far as the program asked for, which may be less than what is mapped. An allocation
-    // that is not held any more is being freed.
-    let Some(len) = pager::asked_for(base) else { return Ok(()) };
-    let aside = Aside::keep(base, len)?;
-    // Nobody else frees or moves it meanwhile: the program has it in use, and this thread holds the lock.
-    let Some(backing) = kernel::ledger().take_backing(base) else { return Ok(()) };
-    if let Err(status) = pager::map_stock(backing.fd, &backing.stock) {
+/// Puts the content of a coloured range onto the driver's own pages, and these in the place of others.
+fn uncolor(joined: &Joined, base: DeviceVa, mapping: &Mapping) -> Result<(), CUresult> {
+    let Some(shown) = &mapping.shown else { return Ok(()) };
+    // What the program mapped itself, perhaps at several addresses, cannot be moved while it is looked at elsewhere.
+    if shown.overlay.mappings() != 1 {
+        return Err(CUDA_ERROR_NOT_SUPPORTED);
+    }
+    // The driver lets copies go as far as the program asked for, which may be less than what is mapped.
+    let len = pager::asked_for(base).unwrap_or(mapping.len).min(mapping.len);
+    synchronize()?;
+    let mut aside = vec![0u8; len.min(PIECE).as_usize()];
+    let mut at = Bytes::ZERO;
+    while at < len {
+        let piece = Bytes::min(len - at, PIECE);
+        let aside = &mut aside[..piece.as_usize()];
+        copy_to_host(aside, base + at)?;
+        // Nobody else frees or moves it meanwhile: the program has it in use, and this thread holds the lock.
+        let mapped = Bytes::min(mapping.len - at, PIECE);
+        if let Err(status) = pager::map_stock(shown.fd, &part_of(&shown.stock, at, mapped)) {
+            warning!("cannot put the driver's memory back at {base} (status {status:#x})");
+            return Err(CUDA_ERROR_UNKNOWN);
+        }
+        copy_to_device(base + at, aside)?;
+        at += piece;
+    }
+    // As one mapping, in the driver's own page size.
+    if let Err(status) = pager::map_stock(shown.fd, &shown.stock) {
         warning!("cannot put the driver's memory back at {base} (status {status:#x})");
-        kernel::ledger().backed(base, backing);
         return Err(CUDA_ERROR_UNKNOWN);
     }
-    let restored = aside.restore(base, len);
-    pager::give_back(backing);
-    pager::uncolored(joined, base);
-    info!("{len} at {base} are uncoloured, as they leave the process");
-    restored
+    pager::uncolored(base, mapping);
+    joined.tenant().passed.count(Why::Exported);
+    info!("{} at {base} are uncoloured, as they leave the process", mapping.len);
+    Ok(())
 }
 
-/// The content of a range, kept while its pages are changed.
-struct Aside(CUdeviceptr);
+/// How much is kept aside at a time, in the host's memory: the GPU's may be full.
+const PIECE: Bytes = Bytes::mib(16);
 
-impl Aside {
-    fn keep(base: DeviceVa, len: Bytes) -> Result<Aside, CUresult> {
-        let alloc = real::cuMemAlloc_v2.get().ok_or(CUDA_ERROR_NOT_FOUND)?;
-        synchronize()?;
-        let mut copy = 0;
-        // SAFETY: the function writes an address.
-        succeeded(unsafe { alloc(&mut copy, len.as_usize()) })?;
-        let aside = Aside(copy);
-        copy_within_device(aside.0, base.get(), len)?;
-        Ok(aside)
-    }
-
-    fn restore(self, base: DeviceVa, len: Bytes) -> Result<(), CUresult> {
-        copy_within_device(base.get(), self.0, len)
-    }
+/// The driver's request, for a part of what it maps.
+fn part_of(stock: &MapExternalAllocation, at: Bytes, len: Bytes) -> MapExternalAllocation {
+    let (base, offset) = (stock.base + at.get(), stock.offset + at.get());
+    MapExternalAllocation { base, offset, length: len.get(), ..*stock }
 }
 
-impl Drop for Aside {
-    fn drop(&mut self) {
-        if let Some(free) = real::cuMemFree_v2.get() {
-            // SAFETY: the address is of this allocation, which nobody else knows.
-            unsafe { free(self.0) };
-        }
-    }
+fn copy_to_host(to: &mut [u8], from: DeviceVa) -> Result<(), CUresult> {
+    let copy = real::cuMemcpyDtoH_v2.get().ok_or(CUDA_ERROR_NOT_FOUND)?;
+    // SAFETY: the source is a part of an allocation, and the copy is done as it returns.
+    succeeded(unsafe { copy(to.as_mut_ptr().cast(), from.get(), to.len()) })
 }
 
-fn copy_within_device(to: CUdeviceptr, from: CUdeviceptr, len: Bytes) -> Result<(), CUresult> {
-    let copy = real::cuMemcpyDtoD_v2.get().ok_or(CUDA_ERROR_NOT_FOUND)?;
-    // SAFETY: both ranges are allocations of at least this length.
-    succeeded(unsafe { copy(to, from, len.as_usize()) })?;
+fn copy_to_device(to: DeviceVa, from: &[u8]) -> Result<(), CUresult> {
+    let copy = real::cuMemcpyHtoD_v2.get().ok_or(CUDA_ERROR_NOT_FOUND)?;
+    // SAFETY: as above.
+    succeeded(unsafe { copy(to.get(), from.as_ptr().cast(), from.len()) })?;
+    // From memory that is not pinned the call may return before the device has all of it.
     synchronize()
 }
 

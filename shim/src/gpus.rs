@@ -46,6 +46,11 @@ fn uuid_of(device: CUdevice) -> Option<[u8; 16]> {
     (unsafe { real::cuDeviceGetUuid_v2.get()?(&mut uuid, device) } == CUDA_SUCCESS).then_some(uuid)
 }
 
+/// Whether memory on the GPU with this index may be coloured.
+pub(crate) fn may_color(joined: &Joined, gpu: usize) -> bool {
+    joined.region.layout().header.gpus[gpu].key().is_some_and(|key| color_on(joined, key).is_ok())
+}
+
 /// The hash of a GPU and the tenant's colour under it, or why there is none.
 pub(crate) fn color_on(joined: &Joined, key: GpuKey) -> Result<(HashTable, u32), ColorState> {
     if joined.settings.color == ColorChoice::Off {

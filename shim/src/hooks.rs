@@ -25,6 +25,30 @@ macro_rules! govern {
     (alloc linear $name:ident, $real:ident, $forward:ident, ($dptr:ident, $bytes:ident)) => {
         hooks::alloc::linear($forward, $dptr, $bytes)
     };
+    (alloc pitched $name:ident, $real:ident, $forward:ident, ($dptr:ident, $pitch:ident, $width:ident, $height:ident, $element:ident)) => {
+        hooks::alloc::pitched($forward, $dptr, $width, $height)
+    };
+    (alloc stream_ordered $name:ident, $real:ident, $forward:ident, ($dptr:ident, $bytes:ident, $stream:ident)) => {
+        hooks::alloc::pooled($forward, $bytes, None)
+    };
+    (alloc from_pool $name:ident, $real:ident, $forward:ident, ($dptr:ident, $bytes:ident, $pool:ident, $stream:ident)) => {
+        hooks::alloc::pooled($forward, $bytes, Some($pool))
+    };
+    (alloc physical $name:ident, $real:ident, $forward:ident, ($handle:ident, $bytes:ident, $properties:ident, $flags:ident)) => {
+        // SAFETY: the caller's own properties.
+        unsafe { hooks::alloc::physical($forward, $bytes, $properties) }
+    };
+    (alloc new_pool $name:ident, $real:ident, $forward:ident, ($pool:ident, $properties:ident)) => {
+        // SAFETY: the caller's own properties, and its place for the handle.
+        unsafe { hooks::alloc::pool($forward, $pool, $properties) }
+    };
+    (alloc imported_pool $name:ident, $real:ident, $forward:ident, ($pool:ident, $($more:ident),*)) => {
+        // SAFETY: the caller's own place for the handle.
+        unsafe { hooks::alloc::imported_pool($forward, $pool) }
+    };
+    (free pool $name:ident, $real:ident, $forward:ident, ($pool:ident)) => {
+        hooks::free::pool($forward, $pool)
+    };
     (free linear $name:ident, $real:ident, $forward:ident, ($dptr:ident)) => {
         hooks::free::linear($forward, $dptr)
     };

@@ -8,17 +8,19 @@
 mod ledger;
 mod request;
 
-pub(crate) use ledger::{Backing, Donor, Ledger, Object};
+pub(crate) use ledger::{Gone, Ledger, Mapping, Object, Shown, Wish};
 pub(crate) use request::{rm_alloc_memory, rm_free, uvm_map, uvm_unmap};
 
 use crate::log::debug;
-use crate::{broken, coverage, fault, life, pager, symbols};
+use crate::pager::{self, Verdict};
+use crate::{broken, coverage, fault, life, symbols};
 use abi::rm::{self, MemoryParams, Nvos00, Nvos21, VersionCheck, Xfer};
 use abi::uvm::{MapExternalAllocation, Range, UnmapExternal};
 use abi::{DriverVersion, Request, RmEscape, UvmCommand};
 use std::ffi::{c_int, c_ulong, c_void};
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use units::Bytes;
 
 /// What an `ioctl` of the driver's is. Variadic in C; its one further argument travels as a third one does.
 type IoctlFn = unsafe extern "C" fn(c_int, c_ulong, *mut c_void) -> c_int;
@@ -104,8 +106,8 @@ fn observe(fd: c_int, request: Request, arg: *mut c_void) {
             // SAFETY: as above.
             let free = unsafe { arg.cast::<Nvos00>().read_unaligned() };
             if free.status == rm::NV_OK {
-                let freed = ledger().object_freed(free.client, free.object);
-                freed.into_iter().for_each(pager::forget);
+                let gone = ledger().object_freed(free.client, free.object);
+                if free.client == free.object { pager::client_gone(free.client, gone) } else { pager::gone(gone) }
             }
         }
         Request::Uvm(UvmCommand::Initialize) => ledger().uvm_opened(fd),
@@ -137,37 +139,47 @@ fn allocated(fd: c_int, size: usize, arg: *mut c_void) {
     }
     // SAFETY: an object of this class was made from parameters at this address, which the kernel wrote back.
     let memory = unsafe { (call.params as *const MemoryParams).read_unaligned() };
-    ledger().object_made(call.client, call.object, Object::new(fd, call.parent, &memory));
+    let wish = pager::object_made(Bytes::new(memory.size));
+    ledger().object_made(call.client, call.object, Object::new(fd, call.parent, &memory, wish));
     coverage::vram_asked();
 }
 
 fn uvm(fd: c_int, command: UvmCommand, arg: *mut c_void) {
     match command {
         UvmCommand::MapExternalAllocation => {
-            // SAFETY: the descriptor is of the UVM module, which accepted this parameter. The reference ends with
-            // this function, before the driver's library goes on.
-            let map = unsafe { &*arg.cast::<MapExternalAllocation>() };
-            if map.status == rm::NV_OK {
-                ledger().mapped(map);
-                coverage::vram_asked();
-                pager::range_mapped(fd, map);
+            let request = arg.cast::<MapExternalAllocation>();
+            // SAFETY: the descriptor is of the UVM module, which accepted this parameter. The reference ends before the
+            // driver's library goes on.
+            let map = unsafe { &*request };
+            if map.status != rm::NV_OK {
+                return;
+            }
+            let replaced = ledger().mapped(map);
+            pager::unmapped(replaced);
+            coverage::vram_asked();
+            if pager::range_mapped(fd, map) == Verdict::Refused {
+                let refused = ledger().unmapped(map.base, map.length);
+                pager::unmapped(refused);
+                // SAFETY: the driver's own parameter, which it reads once this call returns. It takes the status for the
+                // kernel's, and nothing is mapped, as after a failure of the kernel's.
+                unsafe { (&raw mut (*request).status).write(rm::NV_ERR_NO_MEMORY) };
             }
         }
         UvmCommand::UnmapExternal => {
             // SAFETY: as above.
             let unmap = unsafe { arg.cast::<UnmapExternal>().read_unaligned() };
             if unmap.status == rm::NV_OK {
-                let freed = ledger().unmapped(unmap.base, unmap.length);
-                freed.into_iter().for_each(pager::give_back);
+                let gone = ledger().unmapped(unmap.base, unmap.length);
+                pager::unmapped(gone);
             }
         }
         UvmCommand::Free => {
             // SAFETY: as above.
             let range = unsafe { arg.cast::<Range>().read_unaligned() };
             if range.status == rm::NV_OK {
-                // The length is not asked for: UVM frees the whole range that begins here.
-                let freed = ledger().range_freed(range.base);
-                freed.into_iter().for_each(pager::give_back);
+                // UVM takes no other length than the range was made with (uvm_va_range.c:663-737).
+                let gone = ledger().unmapped(range.base, range.length);
+                pager::unmapped(gone);
             }
         }
         _ => {}

@@ -192,6 +192,7 @@ own_use! {
     cuStreamQuery(CUstream);
     cuStreamGetFlags(CUstream, *mut c_uint);
     cuStreamIsCapturing(CUstream, *mut c_uint);
+    cuStreamSynchronize(CUstream);
     cuStreamWaitValue32_v2(CUstream, CUdeviceptr, u32, c_uint);
     cuStreamWriteValue32_v2(CUstream, CUdeviceptr, u32, c_uint);
 }

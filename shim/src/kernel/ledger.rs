@@ -1,15 +1,29 @@
-//! What is known of the process's VRAM: objects, where they are mapped, and what the pager put beneath.
+//! What is known of the process's VRAM: objects, where they are mapped, and which of them are coloured.
 
-use crate::plan::Run;
+use crate::overlay::Overlay;
 use abi::DriverVersion;
 use abi::rm::MemoryParams;
 use abi::uvm::MapExternalAllocation;
 use std::collections::BTreeMap;
 use std::ffi::c_int;
+use std::sync::Arc;
 use units::{Bytes, DeviceVa, PhysAddr};
 
+/// What is to become of an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// None of the program's allocations, as far as is known: it stays as the driver made it.
+    NotOurs,
+    /// A program's allocation that stays so too, and is counted as uncoloured.
+    Stock,
+    /// It is to be coloured as it is first mapped.
+    Color,
+    /// The pager tries itself on it.
+    Proof,
+}
+
 /// An object of VRAM.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Object {
     pub(crate) fd: c_int,
     pub(crate) parent: u32,
@@ -17,10 +31,13 @@ pub(crate) struct Object {
     pub(crate) phys: PhysAddr,
     pub(crate) contiguous: bool,
     pub(crate) compressible: bool,
+    pub(crate) wish: Wish,
+    /// What it is seen as, once it is coloured.
+    pub(crate) overlay: Option<Arc<Overlay>>,
 }
 
 impl Object {
-    pub(crate) fn new(fd: c_int, parent: u32, memory: &MemoryParams) -> Self {
+    pub(crate) fn new(fd: c_int, parent: u32, memory: &MemoryParams, wish: Wish) -> Self {
         Object {
             fd,
             parent,
@@ -28,38 +45,29 @@ impl Object {
             phys: PhysAddr::new(memory.offset),
             contiguous: memory.is_vidmem() && memory.is_contiguous(),
             compressible: memory.is_compressible(),
+            wish,
+            overlay: None,
         }
     }
 }
 
 /// A part of an object at an address.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Mapping {
     pub(crate) len: Bytes,
     pub(crate) client: u32,
     pub(crate) memory: u32,
     pub(crate) offset: Bytes,
+    /// The object's overlay, and the driver's own request with the descriptor that it came by, which puts the range
+    /// back as it was; where the range shows the overlay.
+    pub(crate) shown: Option<Shown>,
 }
 
-/// An object of the pager's own.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Donor {
+#[derive(Clone, Debug)]
+pub(crate) struct Shown {
+    pub(crate) overlay: Arc<Overlay>,
+    pub(crate) stock: Arc<MapExternalAllocation>,
     pub(crate) fd: c_int,
-    pub(crate) client: u32,
-    pub(crate) parent: u32,
-    pub(crate) handle: u32,
-    pub(crate) phys: PhysAddr,
-    pub(crate) size: Bytes,
-}
-
-/// What the pager put beneath a range.
-pub(crate) struct Backing {
-    pub(crate) len: Bytes,
-    /// The driver's own request for the range, and the descriptor that it came by: what puts the range back as it was.
-    pub(crate) stock: Box<MapExternalAllocation>,
-    pub(crate) fd: c_int,
-    pub(crate) donor: Donor,
-    pub(crate) runs: Vec<Run>,
 }
 
 /// The process's VRAM.
@@ -69,18 +77,18 @@ pub(crate) struct Ledger {
     uvm_files: Vec<(u64, u64)>,
     objects: BTreeMap<(u32, u32), Object>,
     mappings: BTreeMap<DeviceVa, Mapping>,
-    backings: BTreeMap<DeviceVa, Backing>,
+}
+
+/// What went with an object or a whole client.
+#[derive(Default)]
+pub(crate) struct Gone {
+    pub(crate) objects: Vec<Object>,
+    pub(crate) mappings: Vec<Mapping>,
 }
 
 impl Ledger {
     pub(crate) const fn new() -> Self {
-        Ledger {
-            version: None,
-            uvm_files: Vec::new(),
-            objects: BTreeMap::new(),
-            mappings: BTreeMap::new(),
-            backings: BTreeMap::new(),
-        }
+        Ledger { version: None, uvm_files: Vec::new(), objects: BTreeMap::new(), mappings: BTreeMap::new() }
     }
 
     pub(crate) fn uvm_opened(&mut self, fd: c_int) {
@@ -99,66 +107,75 @@ impl Ledger {
         self.objects.insert((client, handle), object);
     }
 
-    pub(crate) fn object(&self, client: u32, handle: u32) -> Option<Object> {
-        self.objects.get(&(client, handle)).copied()
+    pub(crate) fn object(&self, client: u32, handle: u32) -> Option<&Object> {
+        self.objects.get(&(client, handle))
     }
 
-    /// An object is gone. If it was a whole client, everything of it is, and its backings are returned.
-    pub(crate) fn object_freed(&mut self, client: u32, handle: u32) -> Vec<Backing> {
-        if client != handle {
-            self.objects.remove(&(client, handle));
-            return Vec::new();
+    /// Sets what becomes of an object.
+    pub(crate) fn wish(&mut self, client: u32, handle: u32, wish: Wish) {
+        if let Some(object) = self.objects.get_mut(&(client, handle)) {
+            object.wish = wish;
         }
-        self.objects.retain(|(owner, _), _| *owner != client);
-        self.mappings.retain(|_, mapping| mapping.client != client);
-        let gone: Vec<DeviceVa> =
-            self.backings.iter().filter(|(_, backing)| backing.donor.client == client).map(|(va, _)| *va).collect();
-        gone.iter().filter_map(|va| self.backings.remove(va)).collect()
     }
 
-    pub(crate) fn mapped(&mut self, map: &MapExternalAllocation) {
+    /// The object is coloured, or not any more; its size, and the overlay that it had.
+    pub(crate) fn color(
+        &mut self,
+        client: u32,
+        handle: u32,
+        overlay: Option<Arc<Overlay>>,
+    ) -> Option<(Bytes, Option<Arc<Overlay>>)> {
+        let object = self.objects.get_mut(&(client, handle))?;
+        object.wish = if overlay.is_some() { Wish::Color } else { Wish::Stock };
+        Some((object.size, std::mem::replace(&mut object.overlay, overlay)))
+    }
+
+    /// An object is gone, or, if it was a whole client, everything of it.
+    pub(crate) fn object_freed(&mut self, client: u32, handle: u32) -> Gone {
+        if client != handle {
+            return Gone { objects: self.objects.remove(&(client, handle)).into_iter().collect(), ..Gone::default() };
+        }
+        let objects = self.objects.extract_if(.., |(owner, _), _| *owner == client).map(|(_, object)| object);
+        let mappings = self.mappings.extract_if(.., |_, mapping| mapping.client == client).map(|(_, mapping)| mapping);
+        Gone { objects: objects.collect(), mappings: mappings.collect() }
+    }
+
+    /// A part of an object is mapped; the mappings that were there before.
+    pub(crate) fn mapped(&mut self, map: &MapExternalAllocation) -> Vec<Mapping> {
+        let replaced = self.unmapped(map.base, map.length);
         let mapping = Mapping {
             len: Bytes::new(map.length),
             client: map.client,
             memory: map.memory,
             offset: Bytes::new(map.offset),
+            shown: None,
         };
         self.mappings.insert(DeviceVa::new(map.base), mapping);
+        replaced
     }
 
-    pub(crate) fn backed(&mut self, va: DeviceVa, backing: Backing) {
-        self.backings.insert(va, backing);
+    /// The mapping at an address shows the overlay of its object, or its own pages again.
+    pub(crate) fn shows(&mut self, va: DeviceVa, shown: Option<Shown>) -> Option<Shown> {
+        let mapping = self.mappings.get_mut(&va)?;
+        std::mem::replace(&mut mapping.shown, shown)
     }
 
-    /// Where the coloured range begins that an address lies in.
-    pub(crate) fn backed_range(&self, va: DeviceVa) -> Option<DeviceVa> {
-        let (base, backing) = self.backings.range(..=va).next_back()?;
-        (va < *base + backing.len).then_some(*base)
+    /// The coloured mapping that an address lies in, and where it begins.
+    pub(crate) fn colored_at(&self, va: DeviceVa) -> Option<(DeviceVa, Mapping)> {
+        let (base, mapping) = self.mappings.range(..=va).next_back()?;
+        (va < *base + mapping.len && mapping.shown.is_some()).then(|| (*base, mapping.clone()))
     }
 
-    /// Where all coloured ranges begin.
-    pub(crate) fn backed_ranges(&self) -> Vec<DeviceVa> {
-        self.backings.keys().copied().collect()
+    /// Where all coloured mappings begin.
+    pub(crate) fn colored(&self) -> Vec<DeviceVa> {
+        self.mappings.iter().filter(|(_, mapping)| mapping.shown.is_some()).map(|(va, _)| *va).collect()
     }
 
-    /// Takes out the backing of the range that begins at `base`.
-    pub(crate) fn take_backing(&mut self, base: DeviceVa) -> Option<Backing> {
-        self.backings.remove(&base)
-    }
-
-    /// `[base, base + length)` is no longer mapped; returns the backings that lay in it as a whole.
-    pub(crate) fn unmapped(&mut self, base: u64, length: u64) -> Vec<Backing> {
+    /// `[base, base + length)` is no longer mapped; the mappings that lay in it as a whole.
+    pub(crate) fn unmapped(&mut self, base: u64, length: u64) -> Vec<Mapping> {
         let (from, to) = (DeviceVa::new(base), DeviceVa::new(base.saturating_add(length)));
-        self.mappings.retain(|va, mapping| *va < from || *va + mapping.len > to);
-        let gone: Vec<DeviceVa> =
-            self.backings.range(from..to).filter(|(va, backing)| **va + backing.len <= to).map(|(va, _)| *va).collect();
-        gone.iter().filter_map(|va| self.backings.remove(va)).collect()
-    }
-
-    /// The range that begins at `base` is gone; returns its backing.
-    pub(crate) fn range_freed(&mut self, base: u64) -> Option<Backing> {
-        self.mappings.remove(&DeviceVa::new(base));
-        self.backings.remove(&DeviceVa::new(base))
+        let inside = self.mappings.extract_if(from..to, |va, mapping| *va + mapping.len <= to);
+        inside.map(|(_, mapping)| mapping).collect()
     }
 
     /// How many objects and mappings are known, for who wonders why something is not.
@@ -174,23 +191,17 @@ impl Ledger {
             if *base + mapping.len <= at {
                 return false;
             }
-            if let Some(backing) = self.backings.get(base) {
-                let mut run_at = *base;
-                for run in &backing.runs {
-                    let (from, to) = (run_at.max(at), (run_at + run.len).min(end));
-                    if from < to {
-                        extent(from, to - from, backing.donor.phys + run.offset + (from - run_at));
-                    }
-                    run_at = run_at + run.len;
-                }
-                at = *base + backing.len;
-                continue;
-            }
             let Some(object) = self.object(mapping.client, mapping.memory).filter(|object| object.contiguous) else {
                 return false;
             };
             let to = (*base + mapping.len).min(end);
-            extent(at, to - at, object.phys + mapping.offset + (at - *base));
+            let offset = mapping.offset + (at - *base);
+            match &mapping.shown {
+                Some(shown) => shown.overlay.extents(object.phys, offset, to - at, |from, len, phys| {
+                    extent(at + (from - offset), len, phys);
+                }),
+                None => extent(at, to - at, object.phys + offset),
+            }
             at = to;
         }
         true

@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::machine::tests::{Scratch, small};
-use abi::UvmCommand;
 use abi::rm::*;
 use abi::uvm::*;
+use abi::{RmEscape, UvmCommand};
 
 const VA: u64 = 0x7_0000_0000;
 const K4: u64 = 4 << 10;
@@ -26,7 +26,7 @@ impl Process {
     fn new(vram: Bytes, uvm_handles: u32) -> Process {
         let scratch = Scratch::new();
         let machine = Machine::attach(small(vram, uvm_handles), scratch.path()).expect("attaches");
-        let kernel = Kernel::new(Box::leak(Box::new(machine)));
+        let kernel = Kernel::new(Box::leak(Box::new(machine)), None);
         let control = FILES.open(Device::Control).expect("opens");
         let uvm = FILES.open(Device::Uvm).expect("opens");
         let mut process = Process { kernel, control, uvm, client: 0, device: 0, subdevice: 0, _scratch: scratch };
@@ -51,7 +51,7 @@ impl Process {
     fn request<T>(&self, fd: c_int, request: Request, arg: &mut T) -> Result<(), Errno> {
         let (file, device) = FILES.find(fd).expect("a device node");
         // SAFETY: each test passes the structure that the request calls for.
-        unsafe { self.kernel.serve(file, device, request, std::ptr::from_mut(arg).cast()) }
+        unsafe { self.kernel.answer(origin::of_this_request(), file, device, request, std::ptr::from_mut(arg).cast()) }
     }
 
     fn uvm_call<T>(&self, command: UvmCommand, arg: &mut T) -> Result<(), Errno> {
@@ -145,6 +145,8 @@ impl Drop for Process {
         }
     }
 }
+
+mod faults;
 
 #[test]
 fn a_hole_needs_the_large_mapping_gone_first() {

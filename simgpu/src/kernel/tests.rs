@@ -219,6 +219,17 @@ fn what_cannot_be_mapped_is_refused_and_the_old_mapping_is_gone() {
 }
 
 #[test]
+fn an_object_becomes_what_the_kernel_makes_of_the_wish() {
+    let p = Process::new(Bytes::mib(16), 16);
+    for (wanted, format, got) in [(0x3800_0000, KIND_GENERIC, 0x3180_0000), (0x3800_2008, 8, 0x3180_1008)] {
+        let mut params = MemoryParams { owner: p.client, attr: wanted, format, size: M2, ..Default::default() };
+        let place = std::ptr::from_mut(&mut params).cast();
+        p.alloc_with(p.device, CLASS_MEMORY_LOCAL_USER, place, 128).expect("memory");
+        assert_eq!((params.attr, params.is_compressible()), (got, format == 8));
+    }
+}
+
+#[test]
 fn ranges_are_exact_and_do_not_overlap() {
     let p = Process::new(Bytes::mib(4), 16);
     assert_eq!(p.range(UvmCommand::CreateExternalRange, VA + 7 * M2, 2 * M2), NV_ERR_UVM_ADDRESS_IN_USE);

@@ -5,9 +5,12 @@
 //! handles are the machine's. The driver above must issue its requests with [`call`], so that whoever interposes
 //! `ioctl` sees them.
 
+mod asked;
 mod entry;
+mod faults;
 mod files;
 mod memory;
+mod origin;
 mod pages;
 mod rm;
 mod rm_alloc;
@@ -16,14 +19,17 @@ mod user;
 mod uvm;
 
 use crate::machine::Machine;
-use abi::{Request, RmEscape};
+use abi::Request;
+use asked::Asked;
 use core::ffi::{c_int, c_ulong, c_void};
+use faults::{Faults, Happening};
 use files::{FileId, Files};
+use origin::Origin;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{LazyLock, Mutex, OnceLock, PoisonError, RwLock};
 use units::{Bytes, DeviceVa, PhysAddr};
-use user::{Errno, copy_in};
+use user::Errno;
 
 pub use entry::{call, ioctl};
 
@@ -48,6 +54,12 @@ pub struct Fault {
 
 static FILES: LazyLock<Files> = LazyLock::new(Files::default);
 
+/// Starts the modules for this process, as the environment wants them. Everything below does so by itself; this is for
+/// whoever wants to tell why it cannot be done.
+pub fn start() -> io::Result<()> {
+    Kernel::get().map(drop)
+}
+
 /// Opens a device node: the descriptor is a real one, of a file that this module knows again.
 pub fn open(device: Device) -> io::Result<c_int> {
     Kernel::get()?;
@@ -64,9 +76,10 @@ pub fn open(device: Device) -> io::Result<c_int> {
 pub unsafe fn handle(fd: c_int, request: c_ulong, arg: *mut c_void) -> Option<c_int> {
     let request = Request::decode(request)?;
     let (file, device) = FILES.find(fd)?;
+    let origin = origin::of_this_request();
     let done = match Kernel::get() {
         // SAFETY: the caller answers for `arg`.
-        Ok(kernel) => unsafe { kernel.serve(file, device, request, arg) },
+        Ok(kernel) => unsafe { kernel.answer(origin, file, device, request, arg) },
         Err(_) => Err(Errno(libc::ENODEV)),
     };
     Some(match done {
@@ -107,29 +120,78 @@ static MAPPING_CHANGES: AtomicU64 = AtomicU64::new(0);
 /// The kernel modules' state for this process.
 struct Kernel {
     machine: &'static Machine,
+    /// What is to go wrong, which is nothing but in tests.
+    faults: Option<Faults>,
     rm: Mutex<rm::Rm>,
     /// Always taken after `rm` where both are.
     uvm: RwLock<uvm::Uvm>,
 }
 
 impl Kernel {
-    fn new(machine: &'static Machine) -> Kernel {
-        Kernel { machine, rm: Mutex::default(), uvm: RwLock::default() }
+    fn new(machine: &'static Machine, faults: Option<Faults>) -> Kernel {
+        Kernel { machine, faults, rm: Mutex::default(), uvm: RwLock::default() }
     }
 
     fn get() -> io::Result<&'static Kernel> {
         static KERNEL: OnceLock<Kernel> = OnceLock::new();
+        if let Some(kernel) = KERNEL.get() {
+            return Ok(kernel);
+        }
         let machine = Machine::get().map_err(io::Error::other)?;
-        Ok(KERNEL.get_or_init(|| Kernel::new(machine)))
+        let faults = Faults::from_env().map_err(io::Error::other)?;
+        Ok(KERNEL.get_or_init(|| Kernel::new(machine, faults)))
     }
 
     fn walk(&self, va: DeviceVa, bytes: Bytes) -> Result<Vec<(DeviceVa, PhysAddr, Bytes)>, Fault> {
         self.uvm.read().unwrap_or_else(PoisonError::into_inner).pages().walk(va, bytes)
     }
 
+    /// Serves a request, unless it is to go wrong.
+    ///
+    /// # Safety
+    /// As for [`handle`].
+    unsafe fn answer(
+        &self,
+        origin: Origin,
+        file: FileId,
+        device: Device,
+        request: Request,
+        arg: *mut c_void,
+    ) -> Result<(), Errno> {
+        // SAFETY: the caller answers for `arg`, until this function returns.
+        let serve = || unsafe { self.serve(file, device, request, arg) };
+        let Some(faults) = self.faults.as_ref().filter(|_| origin == Origin::Interposer) else {
+            return serve();
+        };
+        // SAFETY: as above.
+        let asked = unsafe { Asked::new(request, arg) }?;
+        match faults.meet(asked.command()) {
+            None => serve(),
+            Some(Happening::Status(code)) => {
+                if let Some(mapping) = asked.mapping() {
+                    self.uvm.write().unwrap_or_else(PoisonError::into_inner).clear(&mapping);
+                    MAPPING_CHANGES.fetch_add(1, Ordering::AcqRel);
+                }
+                asked.refuse(code)
+            }
+            Some(Happening::Errno(code)) => Err(Errno(code)),
+            Some(Happening::Delay(time)) => {
+                std::thread::sleep(time);
+                serve()
+            }
+            Some(Happening::Death) => faults::die(),
+            Some(Happening::DeathAfter) => {
+                let _ = serve();
+                faults::die()
+            }
+        }
+    }
+
     /// # Safety
     /// As for [`handle`].
     unsafe fn serve(&self, file: FileId, device: Device, request: Request, arg: *mut c_void) -> Result<(), Errno> {
+        // SAFETY: the caller answers for `arg`.
+        let Asked { request, arg } = unsafe { Asked::new(request, arg) }?;
         match (device, request) {
             (Device::Uvm, Request::Uvm(command)) => {
                 let rm = self.rm.lock().unwrap_or_else(PoisonError::into_inner);
@@ -142,17 +204,6 @@ impl Kernel {
                 served
             }
             (Device::Control | Device::Gpu, Request::Rm { escape, size }) => {
-                let (escape, size, arg) = match escape {
-                    RmEscape::Xfer => {
-                        // SAFETY: the caller answers for `arg`.
-                        let wrapped: abi::rm::Xfer = unsafe { copy_in(arg, size) }?;
-                        match Request::unwrap_xfer(wrapped.nr, wrapped.size) {
-                            Some(Request::Rm { escape, size }) => (escape, size, wrapped.ptr as *mut c_void),
-                            _ => return Err(Errno(libc::EINVAL)),
-                        }
-                    }
-                    _ => (escape, size, arg),
-                };
                 let caller = rm::Caller { machine: self.machine, file, device };
                 let mut rm = self.rm.lock().unwrap_or_else(PoisonError::into_inner);
                 // SAFETY: the caller answers for `arg`, and for the pointer in a wrapped request.

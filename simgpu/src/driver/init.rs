@@ -2,6 +2,7 @@
 
 use super::rm::Rm;
 use super::{Outcome, memory::Memory, put};
+use crate::kernel;
 use crate::machine::Machine;
 use abi::cuda::*;
 use std::ffi::{c_int, c_uint};
@@ -28,10 +29,11 @@ pub(crate) fn driver() -> Outcome<&'static Driver> {
 }
 
 fn start() -> Outcome<Driver> {
-    let machine = Machine::get().map_err(|error| {
+    kernel::start().map_err(|error| {
         eprintln!("simgpu: {error}");
         CUDA_ERROR_NO_DEVICE
     })?;
+    let machine = Machine::get().map_err(|_| CUDA_ERROR_NO_DEVICE)?;
     let rm = Rm::open(machine.spec().driver, machine.spec().uuid)?;
     Ok(Driver { machine, rm, memory: Memory::default() })
 }

@@ -8,7 +8,7 @@ mod slab;
 use super::Outcome;
 use super::init::driver;
 use super::lock;
-use super::rm::{HUGE_PAGE, Rm};
+use super::rm::{HUGE_PAGE, Purpose, Rm};
 use crate::kernel::for_each_page_run;
 use abi::cuda::*;
 use slab::Slab;
@@ -68,7 +68,7 @@ struct Object {
 
 impl Object {
     fn create(rm: &Rm, va: DeviceVa, bytes: Bytes) -> Outcome<Self> {
-        let object = Object { handle: rm.alloc_memory(bytes)?, mapped: bytes };
+        let object = Object { handle: rm.alloc_memory(bytes, Purpose::Allocation)?, mapped: bytes };
         let mapped = rm.create_range(va, bytes).and_then(|()| rm.map(va, bytes, Bytes::ZERO, object.handle));
         if let Err(code) = mapped {
             object.release(rm, va);

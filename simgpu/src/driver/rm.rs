@@ -15,6 +15,23 @@ pub(crate) const HUGE_PAGE: Bytes = Bytes::mib(2);
 /// The flags of an address space that UVM is to own: `EXTERNALLY_OWNED` and `PAGE_FAULTING`.
 const VASPACE_FLAGS: u32 = 1 << 3 | 1 << 6;
 
+/// `NVOS32_ATTR_COHERENCY_CACHED`, `NVOS32_ATTR_COMPR_ANY` and `NVOS32_ATTR_COMPR_COVG_PROVIDED`, in their places.
+const ATTR_CACHED: u32 = 1 << 29;
+const ATTR_COMPRESSED: u32 = 2 << 12 | 1 << 3;
+/// The first PTE kind on Hopper that is compressible.
+const KIND_COMPRESSIBLE: u32 = 8;
+
+/// What VRAM is taken for, which the driver's requests say in different ways.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// An allocation of its own.
+    Allocation,
+    /// To be mapped by itself: a piece of a pool, or memory without an address.
+    Piece,
+    /// The same, compressible.
+    Compressible,
+}
+
 /// The process's open devices and its objects in the resource manager.
 pub(crate) struct Rm {
     control: c_int,
@@ -86,13 +103,18 @@ impl Rm {
     }
 
     /// Takes VRAM, a multiple of [`HUGE_PAGE`].
-    pub(crate) fn alloc_memory(&self, bytes: Bytes) -> Result<u32, CUresult> {
+    pub(crate) fn alloc_memory(&self, bytes: Bytes, purpose: Purpose) -> Result<u32, CUresult> {
+        let (attr, format) = match purpose {
+            Purpose::Allocation => (ATTR_PAGE_SIZE_HUGE, KIND_GENERIC),
+            Purpose::Piece => (ATTR_CACHED, KIND_GENERIC),
+            Purpose::Compressible => (ATTR_CACHED | ATTR_COMPRESSED, KIND_COMPRESSIBLE),
+        };
         let mut params = MemoryParams {
             owner: self.client,
             flags: FLAG_MAP_NOT_REQUIRED | FLAG_ALIGNMENT_FORCE | FLAG_IGNORE_BANK_PLACEMENT,
-            attr: ATTR_PAGE_SIZE_HUGE | ATTR_ALLOW_NONCONTIGUOUS,
+            attr: attr | ATTR_ALLOW_NONCONTIGUOUS,
             attr2: ATTR2_NO_ZBC | ATTR2_GPU_CACHEABLE | ATTR2_HUGE_2MB,
-            format: KIND_GENERIC,
+            format,
             size: bytes.get(),
             alignment: HUGE_PAGE.get(),
             ..Default::default()

@@ -2,7 +2,7 @@
 
 use super::handles::Handles;
 use super::init::driver;
-use super::rm::HUGE_PAGE;
+use super::rm::{HUGE_PAGE, Purpose};
 use super::{Outcome, current, lock, present, put};
 use abi::cuda::*;
 use std::collections::BTreeMap;
@@ -15,6 +15,11 @@ const TYPE_PINNED: c_uint = 1;
 /// cuda.h: `CU_MEM_ACCESS_FLAGS_PROT_NONE` and `_READ`; anything above writes as well.
 const ACCESS_NONE: c_uint = 0;
 const ACCESS_READ_WRITE: c_uint = 3;
+/// cuda.h: `CU_MEM_HANDLE_TYPE_NONE` and `_POSIX_FILE_DESCRIPTOR`; `CU_MEM_ALLOCATION_COMP_NONE` and `_GENERIC`.
+const HANDLE_NONE: c_uint = 0;
+const HANDLE_POSIX_FD: c_uint = 1;
+const COMPRESSION_NONE: u8 = 0;
+const COMPRESSION_GENERIC: u8 = 1;
 
 /// cuda.h: `CUmemAccessDesc`.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +35,8 @@ const _: () = assert!(size_of::<Access>() == 12);
 struct Object {
     object: u32,
     bytes: Bytes,
+    handle_types: c_uint,
+    flags: CUmemAllocationPropFlags,
 }
 
 impl Drop for Object {
@@ -52,7 +59,8 @@ struct Mapping {
     accessible: bool,
 }
 
-fn check(properties: *const CUmemAllocationProp) -> Outcome {
+/// What is asked for, if it can be had.
+fn check(properties: *const CUmemAllocationProp) -> Outcome<CUmemAllocationProp> {
     if properties.is_null() {
         return Err(CUDA_ERROR_INVALID_VALUE);
     }
@@ -64,7 +72,14 @@ fn check(properties: *const CUmemAllocationProp) -> Outcome {
     {
         return Err(CUDA_ERROR_INVALID_VALUE);
     }
-    if properties.requestedHandleTypes != 0 { Err(CUDA_ERROR_NOT_SUPPORTED) } else { Ok(()) }
+    if ![COMPRESSION_NONE, COMPRESSION_GENERIC].contains(&properties.allocFlags.compressionType) {
+        return Err(CUDA_ERROR_INVALID_VALUE);
+    }
+    // Memory may be meant for others, though the simulated driver does not bring it to them.
+    match properties.requestedHandleTypes {
+        HANDLE_NONE | HANDLE_POSIX_FD => Ok(properties),
+        _ => Err(CUDA_ERROR_NOT_SUPPORTED),
+    }
 }
 
 /// A non-zero size in whole pages.
@@ -129,12 +144,15 @@ export! {
 
     fn cuMemCreate(handle: *mut u64, bytes: usize, properties: *const CUmemAllocationProp, flags: u64) {
         current::context()?;
-        check(properties)?;
+        let CUmemAllocationProp { requestedHandleTypes: handle_types, allocFlags, .. } = check(properties)?;
         let bytes = pages(bytes)?;
         if flags != 0 || handle.is_null() {
             return Err(CUDA_ERROR_INVALID_VALUE);
         }
-        let object = Object { object: driver()?.rm.alloc_memory(bytes)?, bytes };
+        let compressible = allocFlags.compressionType == COMPRESSION_GENERIC;
+        let purpose = if compressible { Purpose::Compressible } else { Purpose::Piece };
+        let object = driver()?.rm.alloc_memory(bytes, purpose)?;
+        let object = Object { object, bytes, handle_types, flags: allocFlags };
         // SAFETY: as above.
         unsafe { put(handle, OBJECTS.add(Arc::new(object)) as u64) }
     }
@@ -224,18 +242,13 @@ export! {
 
     fn cuMemGetAllocationPropertiesFromHandle(prop: *mut CUmemAllocationProp, handle: CUmemGenericAllocationHandle) {
         driver()?;
-        OBJECTS.get(handle as *mut c_void).map_err(|_| CUDA_ERROR_INVALID_VALUE)?;
+        let object = OBJECTS.get(handle as *mut c_void).map_err(|_| CUDA_ERROR_INVALID_VALUE)?;
         let found = CUmemAllocationProp {
             r#type: TYPE_PINNED,
-            requestedHandleTypes: 0,
+            requestedHandleTypes: object.handle_types,
             location: CUmemLocation { r#type: CU_MEM_LOCATION_TYPE_DEVICE, id: 0 },
             win32HandleMetaData: core::ptr::null_mut(),
-            allocFlags: CUmemAllocationPropFlags {
-                compressionType: 0,
-                gpuDirectRDMACapable: 0,
-                usage: 0,
-                reserved: [0; 4],
-            },
+            allocFlags: object.flags,
         };
         // SAFETY: as above.
         unsafe { put(prop, found) }

@@ -1,6 +1,7 @@
 //! The way in and out: the `ioctl` that this library exports, and the one that its driver half calls.
 
 use super::handle;
+use super::origin::Waiting;
 use core::ffi::{c_int, c_long, c_ulong, c_void};
 use std::io;
 use std::sync::OnceLock;
@@ -37,14 +38,18 @@ pub unsafe extern "C" fn ioctl(fd: c_int, request: c_ulong, arg: *mut c_void) ->
 /// A success says that the kernel looked at the request; the outcome is the status in `arg`.
 pub fn call<T>(fd: c_int, request: c_ulong, arg: &mut T) -> io::Result<()> {
     let arg: *mut c_void = core::ptr::from_mut(arg).cast();
+    let waiting = Waiting::begin();
     // SAFETY: `arg` is a live parameter; that it is the request's own is what callers use the `abi` types for.
-    if unsafe { outermost()(fd, request, arg) } == 0 {
+    let done = unsafe { outermost()(fd, request, arg) };
+    let error = io::Error::last_os_error();
+    drop(waiting);
+    if done == 0 {
         return Ok(());
     }
-    let error = io::Error::last_os_error();
     if !matches!(error.raw_os_error(), Some(libc::ENOTTY | libc::EINVAL | libc::EBADF)) {
         return Err(error);
     }
+    let _waiting = Waiting::begin();
     // SAFETY: as above.
     match unsafe { handle(fd, request, arg) } {
         Some(0) => Ok(()),

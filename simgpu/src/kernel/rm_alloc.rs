@@ -21,6 +21,10 @@ const FLAGS_PLACED: u32 = 0x10 | 0x2_0000;
 /// `NVOS32_ATTR_PAGE_SIZE` and `NVOS32_ATTR_PHYSICALITY`, the whole fields.
 const ATTR_PAGE_SIZE: u32 = 3 << 23;
 const ATTR_PHYSICALITY: u32 = 3 << 27;
+/// `NVOS32_ATTR_COMPR`, the whole field; what is wanted if it can be had, and what is granted.
+const ATTR_COMPR: u32 = 3 << 12;
+const ATTR_COMPR_ANY: u32 = 2 << 12;
+const ATTR_COMPR_REQUIRED: u32 = 1 << 12;
 
 /// The first handles that are chosen for clients and for objects, as far apart as the real ones.
 const FIRST_CLIENT: u32 = 0xC1D0_0000;
@@ -147,6 +151,9 @@ unsafe fn memory(caller: &Caller, wanted: &Wanted) -> Result<Memory, u32> {
         _ => ATTR_PAGE_SIZE_HUGE,
     };
     params.attr = params.attr & !(ATTR_PAGE_SIZE | ATTR_PHYSICALITY) | ATTR_CONTIGUOUS | got;
+    if params.attr & ATTR_COMPR == ATTR_COMPR_ANY {
+        params.attr = params.attr & !ATTR_COMPR | ATTR_COMPR_REQUIRED;
+    }
     // SAFETY: `copy_in` found it not null and of this size; the caller makes it writable.
     unsafe { wanted.params.cast::<MemoryParams>().write_unaligned(params) };
     Ok(Memory { machine: caller.machine, start, bytes, page, compressible: params.is_compressible() })

@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::machine::tests::{Scratch, small};
-use abi::UvmCommand;
 use abi::rm::*;
 use abi::uvm::*;
+use abi::{RmEscape, UvmCommand};
 
 const VA: u64 = 0x7_0000_0000;
 const K4: u64 = 4 << 10;
@@ -26,7 +26,7 @@ impl Process {
     fn new(vram: Bytes, uvm_handles: u32) -> Process {
         let scratch = Scratch::new();
         let machine = Machine::attach(small(vram, uvm_handles), scratch.path()).expect("attaches");
-        let kernel = Kernel::new(Box::leak(Box::new(machine)));
+        let kernel = Kernel::new(Box::leak(Box::new(machine)), None);
         let control = FILES.open(Device::Control).expect("opens");
         let uvm = FILES.open(Device::Uvm).expect("opens");
         let mut process = Process { kernel, control, uvm, client: 0, device: 0, subdevice: 0, _scratch: scratch };
@@ -51,7 +51,7 @@ impl Process {
     fn request<T>(&self, fd: c_int, request: Request, arg: &mut T) -> Result<(), Errno> {
         let (file, device) = FILES.find(fd).expect("a device node");
         // SAFETY: each test passes the structure that the request calls for.
-        unsafe { self.kernel.serve(file, device, request, std::ptr::from_mut(arg).cast()) }
+        unsafe { self.kernel.answer(origin::of_this_request(), file, device, request, std::ptr::from_mut(arg).cast()) }
     }
 
     fn uvm_call<T>(&self, command: UvmCommand, arg: &mut T) -> Result<(), Errno> {
@@ -146,6 +146,8 @@ impl Drop for Process {
     }
 }
 
+mod faults;
+
 #[test]
 fn a_hole_needs_the_large_mapping_gone_first() {
     let p = Process::new(Bytes::mib(16), 16);
@@ -214,6 +216,17 @@ fn what_cannot_be_mapped_is_refused_and_the_old_mapping_is_gone() {
     assert_eq!(p.map(VA + 1, K4, 0, plain), NV_ERR_INVALID_ADDRESS);
     assert_eq!(p.map(VA, K4, 1, plain), NV_ERR_INVALID_ARGUMENT);
     assert_eq!(p.map(VA + 8 * M2, K4, 0, plain), NV_ERR_INVALID_ADDRESS, "outside every range");
+}
+
+#[test]
+fn an_object_becomes_what_the_kernel_makes_of_the_wish() {
+    let p = Process::new(Bytes::mib(16), 16);
+    for (wanted, format, got) in [(0x3800_0000, KIND_GENERIC, 0x3180_0000), (0x3800_2008, 8, 0x3180_1008)] {
+        let mut params = MemoryParams { owner: p.client, attr: wanted, format, size: M2, ..Default::default() };
+        let place = std::ptr::from_mut(&mut params).cast();
+        p.alloc_with(p.device, CLASS_MEMORY_LOCAL_USER, place, 128).expect("memory");
+        assert_eq!((params.attr, params.is_compressible()), (got, format == 8));
+    }
 }
 
 #[test]

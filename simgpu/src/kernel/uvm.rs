@@ -178,6 +178,14 @@ impl Uvm {
         Ok(())
     }
 
+    /// What is left of a mapping that fails after the first checks.
+    pub(super) fn clear(&mut self, p: &MapExternalAllocation) {
+        if let Ok(end) = self.within(p.base, p.length) {
+            // Where a page would be cut, nothing is cleared, as by `map`.
+            let _ = self.pages.clear(p.base, end);
+        }
+    }
+
     fn check_attributes(&self, world: &World<'_>, p: &MapExternalAllocation) -> Result<(), u32> {
         // There is one GPU, so one entry at most can be right.
         let attributes = match p.attributes_count {

@@ -30,6 +30,7 @@ unsafe extern "C" {
     pub fn cuMemAddressReserve(va: *mut CUdeviceptr, bytes: usize, align: usize, at: u64, flags: u64) -> CUresult;
     pub fn cuMemAddressFree(va: CUdeviceptr, bytes: usize) -> CUresult;
     pub fn cuMemCreate(handle: *mut u64, bytes: usize, properties: *const c_int, flags: u64) -> CUresult;
+    pub fn cuMemGetAllocationPropertiesFromHandle(properties: *mut CUmemAllocationProp, handle: u64) -> CUresult;
     pub fn cuMemRelease(handle: u64) -> CUresult;
     pub fn cuMemMap(va: CUdeviceptr, bytes: usize, offset: usize, handle: u64, flags: u64) -> CUresult;
     pub fn cuMemUnmap(va: CUdeviceptr, bytes: usize) -> CUresult;

@@ -185,3 +185,61 @@ fn memory_that_is_only_asked_about_stays_colored() {
         assert_eq!(after_step(step)["colored_bytes"], 4 * MIB, "{step}");
     }
 }
+
+static WAYS: Program = Program::plain("ways", "coloring/ways.c").with(&[DRIVER]);
+
+/// What `top` says of a tenant that took 4 MiB in some way and has them, after it found them to be as it wrote them. Once
+/// it gave them back, nothing is left of them.
+fn taken(way: &str) -> Value {
+    let place = Place::with_table();
+    let _arbiter = place.up(&[]);
+    let mut command = place.missile(&["run", "--sim", "h200", "--"]);
+    let mut tenant = Held::start_listening(command.arg(WAYS.built()).arg(way));
+    assert_eq!(tenant.says()["right"], true, "{way}");
+    let shown = place.wait_for_tenant(tenant.id(), "the tenant", |_| true);
+    tenant.go_on();
+    tenant.says();
+    let freed = place.wait_for_tenant(tenant.id(), "the tenant", |_| true);
+    assert_eq!([&freed["maps"], &freed["colored_bytes"], &freed["uncolored_bytes"]], [0, 0, 0], "{way}: {freed}");
+    assert_eq!(tenant.finish().code, Some(0), "{way}");
+    shown
+}
+
+#[test]
+fn memory_is_colored_whatever_way_it_is_taken() {
+    if !c::is_there() {
+        return;
+    }
+    for way in ["linear", "pitched", "stream-ordered", "pool", "mapped", "again", "twice", "exportable"] {
+        let shown = taken(way);
+        assert!(shown["colored_bytes"].as_u64() >= Some(4 * MIB), "{way}: {shown}");
+        assert_eq!(shown["uncolored_bytes"], 0, "{way}: {shown}");
+        let maps = shown["maps"].as_u64().unwrap() * 4 * MIB / shown["colored_bytes"].as_u64().unwrap();
+        let most = if way == "twice" { 640 } else { 320 };
+        assert!((256..=most).contains(&maps), "{way}: {maps} map calls for 4 MiB");
+    }
+}
+
+#[test]
+fn memory_of_exportable_pools_and_compressed_memory_is_never_colored() {
+    if !c::is_there() {
+        return;
+    }
+    for way in ["compressed", "exported-pool", "current-exported-pool"] {
+        let shown = taken(way);
+        assert_eq!([&shown["colored_bytes"], &shown["maps"]], [0, 0], "{way}: {shown}");
+        assert!(shown["uncolored_bytes"].as_u64() >= Some(4 * MIB), "{way}: {shown}");
+        assert!(shown["passed"]["exportable"].as_u64() >= Some(1), "{way}: {shown}");
+    }
+}
+
+#[test]
+fn memory_whose_handle_is_exported_is_on_the_drivers_own_pages_again() {
+    if !c::is_there() {
+        return;
+    }
+    let shown = taken("exported");
+    let found = [&shown["colored_bytes"], &shown["uncolored_bytes"], &shown["maps"]];
+    assert_eq!(found, [0, 4 * MIB, 0], "{shown}");
+    assert_eq!(shown["passed"]["exported"], 1, "{shown}");
+}

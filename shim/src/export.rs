@@ -3,13 +3,13 @@
 //! The driver hands out its own object, to another process (CUDA IPC), another device (RDMA, dma-buf) or another GPU (peer
 //! access), and knows nothing of the pages that the pager put in its place. So before memory leaves, its content goes back
 //! to the driver's own pages, which are mapped again, and it stays so. While a stream is captured that is not possible,
-//! and the call is refused as the driver refuses others then. What leaves through VMM handles or memory pools is
-//! never coloured.
+//! and the call is refused as the driver refuses others then. The same goes for memory that the program mapped itself and
+//! exports by its handle, if it is mapped at just one address. What leaves through exportable pools is never coloured.
 
-use crate::kernel::{self, Mapping};
+use crate::kernel::{self, Mapping, Wish};
 use crate::life::{self, Joined};
 use crate::log::{info, warning};
-use crate::{captures, pager, real};
+use crate::{captures, handles, pager, real};
 use abi::cuda::*;
 use abi::uvm::MapExternalAllocation;
 use region::{ColorState, Why};
@@ -31,6 +31,27 @@ pub(crate) fn leaves(va: CUdeviceptr) -> Result<(), CUresult> {
         return Err(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
     }
     uncolor(joined, base, &mapping)
+}
+
+/// The memory behind a handle is about to be seen from outside.
+pub(crate) fn leaves_by_handle(handle: CUmemGenericAllocationHandle) -> Result<(), CUresult> {
+    let (Some(joined), Some((client, memory))) = (life::joined(), handles::object_of(handle)) else { return Ok(()) };
+    let _moving = MOVING.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut ledger = kernel::ledger();
+    let Some(object) = ledger.object(client, memory) else { return Ok(()) };
+    if object.overlay.is_none() {
+        // What leaves before it is mapped is never coloured.
+        ledger.wish(client, memory, Wish::Stock);
+        return Ok(());
+    }
+    let mappings = ledger.colored_of(client, memory);
+    drop(ledger);
+    match &mappings[..] {
+        [_] if captures::any() => Err(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED),
+        [(base, mapping)] => uncolor(joined, *base, mapping),
+        // There is no address, or more than one, at which its content could be moved.
+        _ => Err(CUDA_ERROR_NOT_SUPPORTED),
+    }
 }
 
 /// Other GPUs are about to see all memory of the context: nothing of this process is coloured from now on.

@@ -15,11 +15,18 @@ fn pools() -> MutexGuard<'static, Vec<usize>> {
     POOLS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether memory with these properties is for this process and this GPU alone, and plain: not exportable, not
-/// compressible, not for other devices, not for sparse arrays.
+/// cuda.h: `CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR`.
+const FILE_DESCRIPTOR: c_uint = 1;
+
+/// Whether memory with these properties is for this GPU alone, and plain: not compressible, not for other devices, not
+/// for sparse arrays, not for the fabric. That a file descriptor may be asked for it is no hindrance: PyTorch's
+/// expandable segments always ask that it may, and hardly ever do. As it is done, the memory gets its own pages back.
 pub(crate) fn is_plain(properties: &CUmemAllocationProp) -> bool {
     let CUmemAllocationPropFlags { compressionType, gpuDirectRDMACapable, usage, .. } = properties.allocFlags;
-    properties.requestedHandleTypes == 0 && compressionType == 0 && gpuDirectRDMACapable == 0 && usage == 0
+    properties.requestedHandleTypes & !FILE_DESCRIPTOR == 0
+        && compressionType == 0
+        && gpuDirectRDMACapable == 0
+        && usage == 0
 }
 
 /// A pool was made, with these properties (cuda.h: `CUmemPoolProps`: a type, then the handle types).

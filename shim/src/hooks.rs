@@ -36,7 +36,7 @@ macro_rules! govern {
     };
     (alloc physical $name:ident, $real:ident, $forward:ident, ($handle:ident, $bytes:ident, $properties:ident, $flags:ident)) => {
         // SAFETY: the caller's own properties.
-        unsafe { hooks::alloc::physical($forward, $bytes, $properties) }
+        unsafe { hooks::alloc::physical($forward, $handle, $bytes, $properties) }
     };
     (alloc new_pool $name:ident, $real:ident, $forward:ident, ($pool:ident, $properties:ident)) => {
         // SAFETY: the caller's own properties, and its place for the handle.
@@ -181,6 +181,28 @@ macro_rules! govern {
     };
     (export attribute $name:ident, $real:ident, $forward:ident, ($value:ident, $attribute:ident, $dptr:ident)) => {
         hooks::export::attribute($forward, $attribute, $dptr)
+    };
+    (export shared_handle $name:ident, $real:ident, $forward:ident, ($shareable:ident, $handle:ident, $($more:ident),*)) => {
+        hooks::export::handle($forward, $handle)
+    };
+    (export bound_handle $name:ident, $real:ident, $forward:ident, ($to:ident, $at:ident, $handle:ident, $($more:ident),*)) => {
+        hooks::export::handle($forward, $handle)
+    };
+    (export bound_handle_on $name:ident, $real:ident, $forward:ident, ($to:ident, $device:ident, $at:ident, $handle:ident, $($more:ident),*)) => {
+        hooks::export::handle($forward, $handle)
+    };
+    (export bound_address $name:ident, $real:ident, $forward:ident, ($to:ident, $at:ident, $dptr:ident, $($more:ident),*)) => {
+        hooks::export::memory($forward, $dptr)
+    };
+    (export bound_address_on $name:ident, $real:ident, $forward:ident, ($to:ident, $device:ident, $at:ident, $address:ident, $($more:ident),*)) => {
+        hooks::export::memory($forward, $address as CUdeviceptr)
+    };
+    (info retained $name:ident, $real:ident, $forward:ident, ($handle:ident, $address:ident)) => {
+        // SAFETY: the caller's own place for the handle.
+        unsafe { hooks::alloc::retained($forward, $handle, $address as CUdeviceptr) }
+    };
+    (free physical $name:ident, $real:ident, $forward:ident, ($handle:ident)) => {
+        hooks::free::physical($forward, $handle)
     };
     (context peer $name:ident, $real:ident, $forward:ident, $arguments:tt) => {
         hooks::export::peers($forward)

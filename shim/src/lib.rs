@@ -30,6 +30,7 @@ mod fork;
 mod gate;
 mod gpus;
 mod graphs;
+mod handles;
 mod hooks;
 mod kernel;
 mod life;

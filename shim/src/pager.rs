@@ -12,6 +12,7 @@
 
 use crate::decision::{Decision, Why};
 use crate::donors::{self, Source};
+use crate::handles::ObjectId;
 use crate::kernel::{self, Gone, Mapping, Object, Shown, Wish};
 use crate::life::{self, Joined};
 use crate::log::{debug, warning};
@@ -51,10 +52,10 @@ enum Call {
     None,
     /// One is; objects of its size are to be coloured.
     Open(Asked),
-    /// One is, and the driver has made its object.
-    Made,
-    /// One is whose objects stay as they are, and are counted.
-    Left,
+    /// One is, and the driver has made its object: the client, and the handle there.
+    Made(ObjectId),
+    /// One is whose objects stay as they are, and are counted; the last that was made.
+    Left(Option<ObjectId>),
     /// The pager's own, to try itself on.
     Proof,
 }
@@ -97,7 +98,7 @@ pub(crate) fn announce(asked: Asked, not: Option<Why>) -> Announced {
             life::passed(why);
             debug!("{} stay uncoloured: {why:?}", asked.least);
             let kept = life::joined().is_some_and(|joined| asked.least >= least_kept(joined));
-            if kept || asked.pooled { Call::Left } else { Call::None }
+            if kept || asked.pooled { Call::Left(None) } else { Call::None }
         }
     });
     Announced { asked }
@@ -178,20 +179,32 @@ fn counter(joined: &Joined, colored: bool) -> &AtomicU64 {
     if colored { &joined.tenant().colored_bytes } else { &joined.tenant().uncolored_bytes }
 }
 
+/// The object that the driver made in the governed allocation under way on this thread.
+pub(crate) fn made_here() -> Option<ObjectId> {
+    match CALL.get() {
+        Call::Made(object) => Some(object),
+        Call::Left(object) => object,
+        Call::None | Call::Open(_) | Call::Proof => None,
+    }
+}
+
 /// The driver made an object of VRAM: what becomes of it.
-pub(crate) fn object_made(size: Bytes) -> Wish {
+pub(crate) fn object_made(object: ObjectId, size: Bytes) -> Wish {
     let wish = match CALL.get() {
         Call::Open(asked) if asked.pooled => {
             let least = life::joined().map_or(Bytes::ZERO, |joined| joined.settings.color_min);
             if size >= least { Wish::Color } else { Wish::Stock }
         }
         Call::Open(asked) if (asked.least..asked.below).contains(&size) => {
-            CALL.set(Call::Made);
+            CALL.set(Call::Made(object));
             Wish::Color
         }
-        Call::Left => Wish::Stock,
+        Call::Left(_) => {
+            CALL.set(Call::Left(Some(object)));
+            Wish::Stock
+        }
         Call::Proof => Wish::Proof,
-        Call::None | Call::Open(_) | Call::Made => Wish::NotOurs,
+        Call::None | Call::Open(_) | Call::Made(_) => Wish::NotOurs,
     };
     if let (Wish::Color | Wish::Stock, Some(joined)) = (wish, life::joined()) {
         counter(joined, false).fetch_add(size.get(), Ordering::Relaxed);

@@ -82,6 +82,16 @@ impl Held {
         serde_json::from_str(&line).unwrap_or_else(|_| panic!("no JSON: {line}"))
     }
 
+    /// The next line that it says, as JSON, or `None` where it ends first.
+    #[track_caller]
+    pub fn may_say(&self) -> Option<Value> {
+        match self.lines.recv_timeout(LONG) {
+            Ok(line) => Some(serde_json::from_str(&line).unwrap_or_else(|_| panic!("no JSON: {line}"))),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("the program hangs"),
+        }
+    }
+
     /// What it says up to a line that has `part` in it, with that line, or to its end.
     #[track_caller]
     pub fn says_up_to(&self, part: &str) -> String {

@@ -1,7 +1,7 @@
 //! Allocations: the pager colours the objects that the driver makes during the call.
 
 use crate::pager::{self, Asked};
-use crate::{exportable, fault};
+use crate::{exportable, fault, handles};
 use abi::cuda::*;
 use region::Why;
 use std::ffi::c_void;
@@ -35,16 +35,43 @@ pub(crate) fn pooled(forward: impl FnOnce() -> CUresult, bytes: usize, pool: Opt
 /// Memory without an address, which is coloured as it is mapped.
 ///
 /// # Safety
-/// `properties` are null or the caller's.
+/// `properties` are null or the caller's, and `handle` is where the driver writes a handle, if it succeeds.
 pub(crate) unsafe fn physical(
     forward: impl FnOnce() -> CUresult,
+    handle: *mut CUmemGenericAllocationHandle,
     bytes: usize,
     properties: *const CUmemAllocationProp,
 ) -> CUresult {
     // SAFETY: the caller's own properties, which the driver reads as well.
     let plain = !properties.is_null() && exportable::is_plain(&unsafe { properties.read_unaligned() });
     let asked = Asked::exactly(Bytes::new(bytes as u64));
-    announced(asked, (!plain).then_some(Why::Exportable), forward, |_| None)
+    let keep = |result| {
+        if result == CUDA_SUCCESS
+            && let Some(object) = pager::made_here()
+        {
+            // SAFETY: the driver wrote a handle here.
+            handles::made(unsafe { handle.read_unaligned() }, object);
+        }
+        None
+    };
+    announced(asked, (!plain).then_some(Why::Exportable), forward, keep)
+}
+
+/// A further handle for the memory at an address.
+///
+/// # Safety
+/// `handle` is where the driver writes a handle, if it succeeds.
+pub(crate) unsafe fn retained(
+    forward: impl FnOnce() -> CUresult,
+    handle: *mut CUmemGenericAllocationHandle,
+    address: CUdeviceptr,
+) -> CUresult {
+    let result = forward();
+    if result == CUDA_SUCCESS {
+        // SAFETY: the driver wrote a handle here.
+        fault::shielded(|| handles::retained(unsafe { handle.read_unaligned() }, DeviceVa::new(address)));
+    }
+    result
 }
 
 /// # Safety
@@ -89,7 +116,10 @@ fn announced(
     let announced = fault::shielded(|| pager::announce(asked, not));
     let result = forward();
     if let Some(call) = announced {
-        fault::shielded(|| call.settle(address(result)));
+        fault::shielded(|| {
+            let va = address(result);
+            call.settle(va);
+        });
     }
     result
 }

@@ -1,12 +1,20 @@
 //! What makes memory visible from outside the process.
 
 use crate::{export, fault};
-use abi::cuda::{CUdeviceptr, CUresult};
+use abi::cuda::{CUdeviceptr, CUmemGenericAllocationHandle, CUresult};
 use std::ffi::c_uint;
 
 /// The memory at an address is handed out.
 pub(crate) fn memory(forward: impl FnOnce() -> CUresult, dptr: CUdeviceptr) -> CUresult {
     match fault::shielded(|| export::leaves(dptr)) {
+        Some(Err(code)) => code,
+        Some(Ok(())) | None => forward(),
+    }
+}
+
+/// The memory behind a handle is handed out, or bound to what others see.
+pub(crate) fn handle(forward: impl FnOnce() -> CUresult, handle: CUmemGenericAllocationHandle) -> CUresult {
+    match fault::shielded(|| export::leaves_by_handle(handle)) {
         Some(Err(code)) => code,
         Some(Ok(())) | None => forward(),
     }

@@ -1,13 +1,21 @@
 //! Freeing: the driver unmaps the range, the kernel interposer gives back what the pager put beneath it.
 
-use crate::{exportable, fault, pager};
-use abi::cuda::{CUDA_SUCCESS, CUdeviceptr, CUmemoryPool, CUresult};
+use crate::{exportable, fault, handles, pager};
+use abi::cuda::{CUDA_SUCCESS, CUdeviceptr, CUmemGenericAllocationHandle, CUmemoryPool, CUresult};
 use units::DeviceVa;
 
 pub(crate) fn linear(forward: impl FnOnce() -> CUresult, dptr: CUdeviceptr) -> CUresult {
     let result = forward();
     if result == CUDA_SUCCESS {
         fault::shielded(|| pager::freed(DeviceVa::new(dptr)));
+    }
+    result
+}
+
+pub(crate) fn physical(forward: impl FnOnce() -> CUresult, handle: CUmemGenericAllocationHandle) -> CUresult {
+    let result = forward();
+    if result == CUDA_SUCCESS {
+        fault::shielded(|| handles::released(handle));
     }
     result
 }

@@ -166,6 +166,18 @@ impl Ledger {
         (va < *base + mapping.len && mapping.shown.is_some()).then(|| (*base, mapping.clone()))
     }
 
+    /// The object mapped at an address: its client and its handle there.
+    pub(crate) fn object_at(&self, va: DeviceVa) -> Option<(u32, u32)> {
+        let (base, mapping) = self.mappings.range(..=va).next_back()?;
+        (va < *base + mapping.len).then_some((mapping.client, mapping.memory))
+    }
+
+    /// The coloured mappings of an object, and where they begin.
+    pub(crate) fn colored_of(&self, client: u32, memory: u32) -> Vec<(DeviceVa, Mapping)> {
+        let is_it = |mapping: &Mapping| (mapping.client, mapping.memory) == (client, memory) && mapping.shown.is_some();
+        self.mappings.iter().filter(|(_, mapping)| is_it(mapping)).map(|(va, mapping)| (*va, mapping.clone())).collect()
+    }
+
     /// Where all coloured mappings begin.
     pub(crate) fn colored(&self) -> Vec<DeviceVa> {
         self.mappings.iter().filter(|(_, mapping)| mapping.shown.is_some()).map(|(va, _)| *va).collect()

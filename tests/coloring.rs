@@ -243,3 +243,21 @@ fn memory_whose_handle_is_exported_is_on_the_drivers_own_pages_again() {
     assert_eq!(found, [0, 4 * MIB, 0], "{shown}");
     assert_eq!(shown["passed"]["exported"], 1, "{shown}");
 }
+
+static CHURN: Program = Program::plain("churn", "coloring/churn.c").with(&[DRIVER]);
+
+#[test]
+fn threads_that_take_and_give_back_at_random_find_what_they_wrote_and_leave_nothing() {
+    if !c::is_there() {
+        return;
+    }
+    let place = Place::with_table();
+    let _arbiter = place.up(&[]);
+    let mut command = place.missile(&["run", "--sim", "h200", "--"]);
+    let tenant = Held::start_listening(command.arg(CHURN.built()).args(["240", "3", "8"]));
+    let says = tenant.says();
+    assert_eq!([&says["wrong"], &says["lost"]], [0, 0], "{says}");
+    let shown = place.wait_for_tenant(tenant.id(), "the tenant", |_| true);
+    assert_eq!([&shown["maps"], &shown["colored_bytes"], &shown["uncolored_bytes"]], [0, 0, 0], "{shown}");
+    assert_eq!([&shown["passed"]["map_failed"], &shown["passed"]["no_donor"]], [&Value::Null, &Value::Null], "{shown}");
+}

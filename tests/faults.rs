@@ -174,3 +174,18 @@ fn a_request_that_takes_long_delays_the_program_and_no_more() {
         assert!(fared.held["colored_bytes"].as_u64() > Some(0), "request {at}: {fared:?}");
     }
 }
+
+#[test]
+fn a_self_test_that_fails_switches_colors_off_and_says_so_once() {
+    if !c::is_there() {
+        return;
+    }
+    let ground = Ground::new();
+    for fault in ["unmap:1:status=0x1E", "map:1:status=0x1E", "map:2:errno=12", "map:3:status=0x1A"] {
+        let fared = ground.fares("linear", fault);
+        assert_eq!((fared.right, fared.code, &fared.lost), (Some(true), Some(0), &0.into()), "{fault}: {fared:?}");
+        assert_eq!([&fared.held["colored_bytes"], &fared.held["maps"]], [0, 0], "{fault}: {fared:?}");
+        assert_eq!(fared.stderr.lines().count(), 1, "{fault}: {fared:?}");
+        assert!(fared.stderr.contains("self-test failed"), "{fault}: {fared:?}");
+    }
+}

@@ -309,4 +309,38 @@ mod tests {
         assert_eq!(empty, [Empty { fd: 0, client: 1, parent: 2, handle: 5 }]);
         assert_eq!((shelf.is_free(), shelf.in_use.len()), (Bytes::ZERO, 0));
     }
+
+    #[test]
+    fn a_color_costs_hardly_more_map_calls_than_it_has_runs() {
+        // The sides of an H200 and of an H100.
+        for (masks, at_most) in [([0x1C_BD6A_B000], 155), ([0x13_A78B_3000], 140)] {
+            let hash = HashTable::new(4096, &masks).expect("a table");
+            let source = Source { fd: 0, client: 1, parent: 2, hash, color: 1 };
+            let (mut shelf, mut calls, mut runs_in_all) = (Shelf::new(source), 0, 0);
+            let size = Bytes::mib(4);
+            let mut rng = 1u64;
+            for object in 0..64 {
+                let mut somewhere = || {
+                    rng = rng.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(1);
+                    PhysAddr::new(rng >> 28 & !(Bytes::mib(2).get() - 1))
+                };
+                let runs = plan::runs(&hash, somewhere(), size, |color| color != 1, usize::MAX).expect("no limit");
+                runs_in_all += runs.len();
+                let patches = loop {
+                    match shelf.take(&runs) {
+                        Ok(patches) => break patches,
+                        Err(_) => {
+                            let phys = somewhere();
+                            let of_color = plan::runs(&hash, phys, size, |color| color == 1, usize::MAX);
+                            shelf.add(1000 * object + shelf.in_use.len() as u32, phys, &of_color.expect("no limit"));
+                        }
+                    }
+                };
+                calls += patches.len();
+            }
+            let per_2_mib = calls / 64 / 2;
+            assert!(per_2_mib <= at_most, "{masks:x?}: {per_2_mib} map calls for 2 MiB");
+            assert!(calls * 100 <= runs_in_all * 102, "{calls} for {runs_in_all} runs of the other color");
+        }
+    }
 }

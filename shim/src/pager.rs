@@ -117,10 +117,15 @@ fn wanted(asked: &Asked) -> Decision<()> {
     if BROKEN.load(Ordering::Relaxed) {
         return Decision::PassThrough(Why::ColoringOff);
     }
-    if let Err(why) = proof::given(joined).and_then(|()| room::for_donors(asked.least)) {
-        return Decision::PassThrough(why);
+    let Some(gpu) = gpus::current(joined) else { return Decision::PassThrough(Why::Unproven) };
+    // Where nothing can be coloured, that is said as the memory is mapped.
+    if !gpus::may_color(joined, gpu) {
+        return Decision::Govern(());
     }
-    Decision::Govern(())
+    match proof::given(joined, gpu).and_then(|()| room::for_donors(asked.least)) {
+        Ok(()) => Decision::Govern(()),
+        Err(why) => Decision::PassThrough(why),
+    }
 }
 
 impl Announced {

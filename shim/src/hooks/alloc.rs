@@ -101,10 +101,11 @@ pub(crate) unsafe fn imported_pool(forward: impl FnOnce() -> CUresult, pool: *mu
 }
 
 fn at_address(asked: Asked, not: Option<Why>, forward: impl FnOnce() -> CUresult, dptr: *mut CUdeviceptr) -> CUresult {
-    // SAFETY: where the driver succeeded, it wrote an address here.
-    announced(asked, not, forward, |result| {
+    let address = |result| {
+        // SAFETY: where the driver succeeded, it wrote an address here.
         (result == CUDA_SUCCESS).then(|| DeviceVa::new(unsafe { dptr.read_unaligned() }))
-    })
+    };
+    announced(asked, not, forward, address)
 }
 
 fn announced(

@@ -135,9 +135,13 @@ impl Ledger {
         if client != handle {
             return Gone { objects: self.objects.remove(&(client, handle)).into_iter().collect(), ..Gone::default() };
         }
-        let objects = self.objects.extract_if(.., |(owner, _), _| *owner == client).map(|(_, object)| object);
-        let mappings = self.mappings.extract_if(.., |_, mapping| mapping.client == client).map(|(_, mapping)| mapping);
-        Gone { objects: objects.collect(), mappings: mappings.collect() }
+        let objects: Vec<(u32, u32)> = self.objects.keys().filter(|(owner, _)| *owner == client).copied().collect();
+        let mappings: Vec<DeviceVa> =
+            self.mappings.iter().filter(|(_, mapping)| mapping.client == client).map(|(va, _)| *va).collect();
+        Gone {
+            objects: objects.iter().filter_map(|object| self.objects.remove(object)).collect(),
+            mappings: mappings.iter().filter_map(|va| self.mappings.remove(va)).collect(),
+        }
     }
 
     /// A part of an object is mapped; the mappings that were there before.
@@ -186,8 +190,9 @@ impl Ledger {
     /// `[base, base + length)` is no longer mapped; the mappings that lay in it as a whole.
     pub(crate) fn unmapped(&mut self, base: u64, length: u64) -> Vec<Mapping> {
         let (from, to) = (DeviceVa::new(base), DeviceVa::new(base.saturating_add(length)));
-        let inside = self.mappings.extract_if(from..to, |va, mapping| *va + mapping.len <= to);
-        inside.map(|(_, mapping)| mapping).collect()
+        let inside: Vec<DeviceVa> =
+            self.mappings.range(from..to).filter(|(va, mapping)| **va + mapping.len <= to).map(|(va, _)| *va).collect();
+        inside.iter().filter_map(|va| self.mappings.remove(va)).collect()
     }
 
     /// How many objects and mappings are known, for who wonders why something is not.

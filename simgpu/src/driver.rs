@@ -135,6 +135,7 @@ mod current;
 mod device;
 mod errors;
 mod event;
+mod first_fit;
 mod governed;
 mod graph;
 mod green;

@@ -6,7 +6,6 @@ use super::graph::Work;
 use super::init::driver;
 use super::launch::Launch;
 use super::memset::Fill;
-use super::pool;
 use super::stream_values::{Wait, Write};
 use crate::kernel::Fault;
 use crate::timing::clock::now;
@@ -82,7 +81,6 @@ impl Command {
             }
             Command::Free(va) => {
                 if let Ok(driver) = driver() {
-                    pool::forget(*va);
                     // The address was valid when the command was submitted; a second free in between is harmless.
                     let _ = driver.memory.free(&driver.rm, *va);
                 }

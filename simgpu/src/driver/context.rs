@@ -6,7 +6,7 @@ use super::errors::CUDA_ERROR_CONTEXT_IS_DESTROYED;
 use super::handles::{self, Handles};
 use super::init::driver;
 use super::stream::{Kind, Stream};
-use super::{Outcome, capture, current, device, lock, present, put};
+use super::{Outcome, capture, current, device, lock, pool, present, put};
 use abi::cuda::*;
 use std::collections::BTreeMap;
 use std::ffi::{c_int, c_uint, c_void};
@@ -118,6 +118,7 @@ impl Context {
         let _ = CONTEXTS.remove(self.id as CUcontext);
         let driver = driver()?;
         driver.memory.release_all(&driver.rm, self.id);
+        pool::after_waiting();
         Ok(())
     }
 }
@@ -306,11 +307,15 @@ export! {
     }
 
     fn cuCtxSynchronize() {
-        current::context()?.synchronize()
+        current::context()?.synchronize()?;
+        pool::after_waiting();
+        Ok(())
     }
 
     fn cuCtxSynchronize_v2(ctx: CUcontext) {
         let context = if ctx.is_null() { current::context()? } else { Context::find(ctx)? };
-        context.synchronize()
+        context.synchronize()?;
+        pool::after_waiting();
+        Ok(())
     }
 }

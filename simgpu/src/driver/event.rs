@@ -5,7 +5,7 @@ use super::command::Command;
 use super::graph::Work;
 use super::handles::Handles;
 use super::stream::{DefaultStream, Stream};
-use super::{Outcome, current, lock, put};
+use super::{Outcome, current, lock, pool, put};
 use abi::cuda::*;
 use std::ffi::{c_uint, c_void};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -183,7 +183,9 @@ export! {
         if let Some(mark) = EVENTS.get(event)?.outside_of_capture()? {
             mark.wait();
         }
-        context.check()
+        context.check()?;
+        pool::after_waiting();
+        Ok(())
     }
 
     fn cuEventQuery(event: *mut c_void) {

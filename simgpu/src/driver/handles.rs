@@ -41,6 +41,11 @@ impl<T> Handles<T> {
         lock(&self.0).get(&(handle as usize)).cloned().ok_or(CUDA_ERROR_INVALID_HANDLE)
     }
 
+    /// All that live.
+    pub(crate) fn all(&self) -> Vec<Arc<T>> {
+        lock(&self.0).values().cloned().collect()
+    }
+
     /// Removes a handle.
     pub(crate) fn remove(&self, handle: *mut c_void) -> Result<Arc<T>, CUresult> {
         lock(&self.0).remove(&(handle as usize)).ok_or(CUDA_ERROR_INVALID_HANDLE)

@@ -1,14 +1,14 @@
 //! Device memory: `cuMemAlloc` and what belongs to it.
 //!
-//! An allocation of 2 MiB or more is an object of its own, mapped in one call. Smaller ones share slabs.
+//! An allocation of 2 MiB or more is an object of its own, mapped in one call. Smaller ones share slabs. What comes from
+//! a pool is only noted here.
 
 mod exports;
 mod slab;
 
-use super::Outcome;
 use super::init::driver;
-use super::lock;
 use super::rm::{HUGE_PAGE, Purpose, Rm};
+use super::{Outcome, lock, pool};
 use crate::kernel::for_each_page_run;
 use abi::cuda::*;
 use slab::Slab;
@@ -55,6 +55,8 @@ enum Backing {
     Object(Object),
     /// A part of the slab at that address.
     Slab(u64),
+    /// A part of a pool.
+    Pool,
     /// An address range that the program itself maps objects in.
     Reservation,
 }
@@ -80,6 +82,21 @@ impl Object {
     fn release(self, rm: &Rm, va: DeviceVa) {
         rm.free_range(va, self.mapped);
         rm.free(self.handle);
+    }
+}
+
+/// What an allocation leaves that is to be given back.
+enum Left {
+    Object(DeviceVa, Object),
+    Pooled(DeviceVa),
+}
+
+impl Left {
+    fn give_back(self, rm: &Rm) {
+        match self {
+            Left::Object(va, object) => object.release(rm, va),
+            Left::Pooled(va) => pool::give_back(va),
+        }
     }
 }
 
@@ -125,13 +142,13 @@ impl Memory {
     pub(crate) fn free(&self, rm: &Rm, va: DeviceVa) -> Outcome {
         let mut books = lock(&self.books);
         match books.allocations.get(&va.get()) {
-            Some(Allocation { backing: Backing::Object(_) | Backing::Slab(_), .. }) => {}
+            Some(allocation) if allocation.is_backed() => {}
             _ => return Err(CUDA_ERROR_INVALID_VALUE),
         }
-        let ended = books.remove(va);
+        let left = books.remove(va);
         drop(books);
-        if let Some((va, object)) = ended {
-            object.release(rm, va);
+        if let Some(left) = left {
+            left.give_back(rm);
         }
         Ok(())
     }
@@ -139,13 +156,19 @@ impl Memory {
     /// Frees what a context left.
     pub(crate) fn release_all(&self, rm: &Rm, owner: usize) {
         let mut books = lock(&self.books);
-        let owned = |it: &&Allocation| it.owner == owner && !matches!(it.backing, Backing::Reservation);
-        let left: Vec<DeviceVa> = books.allocations.values().filter(owned).map(|it| it.va).collect();
-        let ended: Vec<_> = left.into_iter().filter_map(|va| books.remove(va)).collect();
+        let owned = |it: &&Allocation| it.owner == owner && it.is_backed();
+        let ended: Vec<DeviceVa> = books.allocations.values().filter(owned).map(|it| it.va).collect();
+        let left: Vec<Left> = ended.into_iter().filter_map(|va| books.remove(va)).collect();
         drop(books);
-        for (va, object) in ended {
-            object.release(rm, va);
+        for left in left {
+            left.give_back(rm);
         }
+    }
+
+    /// Notes what was allocated from a pool.
+    pub(crate) fn add_pooled(&self, va: DeviceVa, bytes: Bytes, owner: usize) {
+        let allocation = Allocation { va, bytes, owner, backing: Backing::Pool };
+        lock(&self.books).allocations.insert(va.get(), allocation);
     }
 
     /// Sets addresses aside for the program to map objects in.
@@ -198,7 +221,8 @@ impl Memory {
         }
     }
 
-    fn take_addresses(&self, bytes: Bytes, alignment: Bytes) -> Outcome<DeviceVa> {
+    /// Takes addresses that nobody else gets, ever.
+    pub(crate) fn take_addresses(&self, bytes: Bytes, alignment: Bytes) -> Outcome<DeviceVa> {
         let mut books = lock(&self.books);
         let start = (FIRST_VA + books.addresses_used).checked_next_multiple_of(alignment.get());
         let start = start.ok_or(CUDA_ERROR_OUT_OF_MEMORY)?;
@@ -218,11 +242,12 @@ impl Allocation {
 }
 
 impl Books {
-    /// Removes an allocation; returns the object that nobody needs any more, with its address.
-    fn remove(&mut self, va: DeviceVa) -> Option<(DeviceVa, Object)> {
+    /// Removes an allocation; returns what is to be given back, once nobody holds the books.
+    fn remove(&mut self, va: DeviceVa) -> Option<Left> {
         let gone = self.allocations.remove(&va.get())?;
         match gone.backing {
-            Backing::Object(object) => Some((va, object)),
+            Backing::Object(object) => Some(Left::Object(va, object)),
+            Backing::Pool => Some(Left::Pooled(va)),
             Backing::Reservation => None,
             Backing::Slab(base) => {
                 // One empty slab is kept, for a program that allocates and frees in turn.
@@ -232,7 +257,7 @@ impl Books {
                 if !slab.is_empty() || !spare {
                     return None;
                 }
-                self.slabs.remove(&base).map(|slab| (DeviceVa::new(base), slab.object))
+                self.slabs.remove(&base).map(|slab| Left::Object(DeviceVa::new(base), slab.object))
             }
         }
     }

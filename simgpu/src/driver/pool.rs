@@ -1,12 +1,16 @@
 //! Pools: where stream-ordered allocations come from.
 //!
-//! A pool gives memory back as it is freed; there is nothing to trim, and nothing is kept for the next allocation.
+//! A pool keeps what is freed for later allocations. What it holds above its threshold and does not need goes back as
+//! the program waits for a stream, an event or a context.
+
+mod arena;
 
 use super::handles::Handles;
 use super::init::driver;
 use super::stream::{DefaultStream, Stream};
 use super::{Outcome, current, device, graph, lock, present, put};
 use abi::cuda::*;
+use arena::Arena;
 use std::collections::BTreeMap;
 use std::ffi::{c_uint, c_void};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -14,6 +18,9 @@ use units::{Bytes, DeviceVa};
 
 /// cuda.h: `CU_MEM_ALLOCATION_TYPE_PINNED`.
 const TYPE_PINNED: c_uint = 1;
+/// cuda.h: `CU_MEM_HANDLE_TYPE_NONE` and `_POSIX_FILE_DESCRIPTOR`.
+const HANDLE_NONE: c_uint = 0;
+const HANDLE_POSIX_FD: c_uint = 1;
 /// cuda.h: `CU_MEM_ACCESS_FLAGS_PROT_READWRITE`.
 const ACCESS_READ_WRITE: c_uint = 3;
 /// cuda.h: `CU_MEMPOOL_ATTR_…`: three switches, the threshold, and what is reserved and used, each with its high mark.
@@ -54,7 +61,7 @@ impl Properties {
     pub(crate) fn default_pool() -> Self {
         Properties {
             kind: TYPE_PINNED,
-            handle_types: 0,
+            handle_types: HANDLE_NONE,
             location: CUmemLocation { r#type: CU_MEM_LOCATION_TYPE_DEVICE, id: 0 },
             win32: core::ptr::null_mut(),
             most: 0,
@@ -65,26 +72,35 @@ impl Properties {
 
     /// Fails unless they ask for memory of the one device that stays in the process.
     pub(crate) fn check(&self) -> Outcome {
+        self.check_place()?;
+        if self.handle_types == HANDLE_NONE { Ok(()) } else { Err(CUDA_ERROR_NOT_SUPPORTED) }
+    }
+
+    /// The same, but the memory may be meant for others, though the simulated driver does not bring it to them.
+    fn check_for_pool(&self) -> Outcome {
+        self.check_place()?;
+        if [HANDLE_NONE, HANDLE_POSIX_FD].contains(&self.handle_types) { Ok(()) } else { Err(CUDA_ERROR_NOT_SUPPORTED) }
+    }
+
+    fn check_place(&self) -> Outcome {
         if self.kind != TYPE_PINNED || !is_device(self.location) || self.reserved != [0; 54] {
             return Err(CUDA_ERROR_INVALID_VALUE);
         }
-        if self.handle_types != 0 { Err(CUDA_ERROR_NOT_SUPPORTED) } else { Ok(()) }
+        Ok(())
     }
 }
 
 /// A pool.
 struct Pool {
     id: usize,
-    /// The most bytes that it gives out; 0 for no such limit.
-    most: u64,
-    state: Mutex<State>,
+    arena: Arena,
+    settings: Mutex<Settings>,
 }
 
 #[derive(Default)]
-struct State {
-    used: u64,
-    used_high: u64,
-    threshold: u64,
+struct Settings {
+    /// How much it may hold without need when the program has waited.
+    threshold: Bytes,
     no_reuse: [bool; 3],
 }
 
@@ -92,16 +108,18 @@ static POOLS: Handles<Pool> = Handles::new();
 /// The device's first pool, and the one that allocations come from.
 static DEFAULT: OnceLock<Arc<Pool>> = OnceLock::new();
 static CURRENT: Mutex<Option<Arc<Pool>>> = Mutex::new(None);
-/// What of each pool is in use.
-static TAKEN: Mutex<BTreeMap<u64, (Arc<Pool>, u64)>> = Mutex::new(BTreeMap::new());
+/// What is allocated, with the pool that it came from.
+static TAKEN: Mutex<BTreeMap<u64, (Arc<Pool>, Bytes)>> = Mutex::new(BTreeMap::new());
 
 fn is_device(location: CUmemLocation) -> bool {
     location.r#type == CU_MEM_LOCATION_TYPE_DEVICE && location.id == 0
 }
 
+/// Makes a pool that gives out so many bytes at most; 0 for no such limit.
 fn create(most: u64) -> Arc<Pool> {
     let id = super::handles::fresh();
-    let pool = Arc::new(Pool { id, most, state: Mutex::default() });
+    let most = (most != 0).then_some(Bytes::new(most));
+    let pool = Arc::new(Pool { id, arena: Arena::new(most), settings: Mutex::default() });
     POOLS.insert(id, pool.clone());
     pool
 }
@@ -141,26 +159,41 @@ pub(crate) fn alloc(
         stream.capture_work(work)?;
         va
     } else {
-        let room = |state: &State| pool.most == 0 || state.used.saturating_add(bytes as u64) <= pool.most;
-        if !room(&lock(&pool.state)) {
-            return Err(CUDA_ERROR_OUT_OF_MEMORY);
-        }
-        let va = driver.memory.alloc(&driver.rm, Bytes::new(bytes as u64), context.id)?.get();
-        let mut state = lock(&pool.state);
-        state.used += bytes as u64;
-        state.used_high = state.used_high.max(state.used);
-        drop(state);
-        lock(&TAKEN).insert(va, (pool, bytes as u64));
-        va
+        let bytes = Bytes::new(bytes as u64);
+        let taken = pool.arena.take(driver, bytes).or_else(|code| {
+            // There may be memory that pools hold without need.
+            if code != CUDA_ERROR_OUT_OF_MEMORY {
+                return Err(code);
+            }
+            POOLS.all().iter().for_each(|pool| pool.arena.trim_if_idle(&driver.rm, Bytes::ZERO));
+            pool.arena.take(driver, bytes)
+        });
+        let va = taken?;
+        lock(&TAKEN).insert(va.get(), (pool, bytes));
+        driver.memory.add_pooled(va, bytes, context.id);
+        va.get()
     };
     // SAFETY: not null, and a place for the answer, as cuda.h demands.
     unsafe { put(dptr, va) }
 }
 
-/// Notes that memory goes, if it is a pool's.
-pub(crate) fn forget(va: DeviceVa) {
-    if let Some((pool, bytes)) = lock(&TAKEN).remove(&va.get()) {
-        lock(&pool.state).used -= bytes;
+/// Gives memory back to its pool, after the books of the device's memory forgot it: from now on another allocation may
+/// have its address.
+pub(crate) fn give_back(va: DeviceVa) {
+    // Whoever frees the last memory of a destroyed pool ends it, without a lock.
+    let taken = lock(&TAKEN).remove(&va.get());
+    if let Some((pool, bytes)) = taken {
+        pool.arena.give_back(va, bytes);
+    }
+}
+
+/// Gives back what pools hold above their thresholds and do not need, now that the program has waited for work to end.
+pub(crate) fn after_waiting() {
+    if let Ok(driver) = driver() {
+        for pool in POOLS.all() {
+            let threshold = lock(&pool.settings).threshold;
+            pool.arena.trim_if_idle(&driver.rm, threshold);
+        }
     }
 }
 
@@ -180,7 +213,7 @@ export! {
         present(props)?;
         // SAFETY: not null, so the caller's properties, as cuda.h demands.
         let properties = unsafe { props.cast::<Properties>().read_unaligned() };
-        properties.check()?;
+        properties.check_for_pool()?;
         // SAFETY: not null, and a place for the answer, as cuda.h demands; so below.
         unsafe { put(pool, create(properties.most as u64).id as CUmemoryPool) }
     }
@@ -199,23 +232,25 @@ export! {
         Ok(())
     }
 
-    fn cuMemPoolTrimTo(pool: CUmemoryPool, _keep: usize) {
-        find(pool).map(drop)
+    fn cuMemPoolTrimTo(pool: CUmemoryPool, keep: usize) {
+        find(pool)?.arena.trim(&driver()?.rm, Bytes::new(keep as u64));
+        Ok(())
     }
 
     fn cuMemPoolSetAttribute(pool: CUmemoryPool, attr: c_uint, value: *mut c_void) {
         let pool = find(pool)?;
         present(value)?;
-        let mut state = lock(&pool.state);
+        let mut settings = lock(&pool.settings);
         // SAFETY: not null, so a value of the attribute's type, as cuda.h demands.
         unsafe {
             match attr {
                 _ if REUSE.contains(&attr) => {
-                    state.no_reuse[attr as usize - 1] = value.cast::<c_uint>().read_unaligned() == 0;
+                    settings.no_reuse[attr as usize - 1] = value.cast::<c_uint>().read_unaligned() == 0;
                 }
-                THRESHOLD => state.threshold = value.cast::<u64>().read_unaligned(),
+                THRESHOLD => settings.threshold = Bytes::new(value.cast::<u64>().read_unaligned()),
                 // The high marks can only be set to what is now.
-                RESERVED_HIGH | USED_HIGH if value.cast::<u64>().read_unaligned() == 0 => state.used_high = state.used,
+                RESERVED_HIGH if value.cast::<u64>().read_unaligned() == 0 => pool.arena.reset_reserved(),
+                USED_HIGH if value.cast::<u64>().read_unaligned() == 0 => pool.arena.reset_used(),
                 _ => return Err(CUDA_ERROR_INVALID_VALUE),
             }
         }
@@ -224,14 +259,16 @@ export! {
 
     fn cuMemPoolGetAttribute(pool: CUmemoryPool, attr: c_uint, value: *mut c_void) {
         let pool = find(pool)?;
-        let state = lock(&pool.state);
+        let settings = lock(&pool.settings);
         // SAFETY: the caller passes null or a place for the attribute's type, as cuda.h demands.
         unsafe {
             match attr {
-                _ if REUSE.contains(&attr) => put(value.cast(), c_uint::from(!state.no_reuse[attr as usize - 1])),
-                THRESHOLD => put(value.cast(), state.threshold),
-                RESERVED | USED => put(value.cast(), state.used),
-                RESERVED_HIGH | USED_HIGH => put(value.cast(), state.used_high),
+                _ if REUSE.contains(&attr) => put(value.cast(), c_uint::from(!settings.no_reuse[attr as usize - 1])),
+                THRESHOLD => put(value.cast(), settings.threshold.get()),
+                RESERVED => put(value.cast(), pool.arena.reserved().now.get()),
+                RESERVED_HIGH => put(value.cast(), pool.arena.reserved().high.get()),
+                USED => put(value.cast(), pool.arena.used().now.get()),
+                USED_HIGH => put(value.cast(), pool.arena.used().high.get()),
                 _ => Err(CUDA_ERROR_INVALID_VALUE),
             }
         }

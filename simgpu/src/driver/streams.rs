@@ -3,7 +3,7 @@
 use super::command::{Callback, Command, HostFunction, HostPointer};
 use super::handles::Handles;
 use super::stream::{Kind, Stream};
-use super::{Outcome, current, lock, present, put};
+use super::{Outcome, current, lock, pool, present, put};
 use abi::cuda::*;
 use std::ffi::{c_int, c_uint, c_void};
 
@@ -69,7 +69,9 @@ export! {
     }
 
     fn cuStreamSynchronize/cuStreamSynchronize_ptsz[default](stream: CUstream) {
-        Stream::resolve(stream, default)?.synchronize()
+        Stream::resolve(stream, default)?.synchronize()?;
+        pool::after_waiting();
+        Ok(())
     }
 
     fn cuStreamQuery/cuStreamQuery_ptsz[default](stream: CUstream) {

@@ -101,7 +101,6 @@ export! {
         capture::forbid()?;
         driver.memory.find(DeviceVa::new(dptr)).ok_or(CUDA_ERROR_INVALID_VALUE)?;
         context.synchronize()?;
-        pool::forget(DeviceVa::new(dptr));
         driver.memory.free(&driver.rm, DeviceVa::new(dptr))
     }
 

@@ -12,6 +12,7 @@
 //! number is an atomic of fixed width, so that a torn or racing read is still some value, which the reader checks.
 
 mod bus;
+mod claim;
 mod doorbell;
 mod file;
 mod gpu;

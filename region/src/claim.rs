@@ -8,12 +8,22 @@ use crate::sync::{AtomicU64, Ordering};
 pub(crate) struct Claim(AtomicU64);
 
 impl Claim {
+    #[cfg(loom)]
+    pub(crate) fn new() -> Self {
+        Claim(AtomicU64::new(0))
+    }
+
     /// The process that holds the slot.
     pub(crate) fn holder(&self) -> Option<u32> {
         match self.0.load(Ordering::Acquire) as u32 {
             0 => None,
             pid => Some(pid),
         }
+    }
+
+    /// How often the slot was taken.
+    pub(crate) fn times(&self) -> u32 {
+        (self.0.load(Ordering::Acquire) >> 32) as u32
     }
 
     /// Tenant: takes the slot if it is free.

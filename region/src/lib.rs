@@ -30,7 +30,7 @@ pub use file::{OpenError, Region};
 pub use gpu::{Gpu, GpuKey, HashTable, MAX_MASKS};
 pub use lane::{Lane, LaneView, Waited, ticket_after};
 pub use layout::{GPUS, Header, LANES, Layout, MAGIC, SLOTS, VERSION};
-pub use maps::MapBudgetExceeded;
+pub use maps::{MapBudgetExceeded, Shares};
 pub use served::Served;
 pub use slot::{Class, ColorState, Direction, Slot, SlotFull, Tenant, WaitHistogram};
 pub use sync::monotonic_nanos;

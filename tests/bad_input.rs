@@ -243,6 +243,33 @@ fn top_and_down_without_an_arbiter_say_so() {
 }
 
 #[test]
+fn shares_of_the_map_budget_that_cannot_be_are_refused() {
+    let place = Place::new();
+    for way in [&["up"][..], &["up", "--foreground"]] {
+        let refused =
+            |options: &[&str], words: &[&str]| assert_refused(&mut place.missile(&[way, options].concat()), 2, words);
+        refused(&["--map-tenants", "0"], &["0 tenants", "from 1 to 64"]);
+        refused(&["--map-tenants", "65"], &["65 tenants", "from 1 to 64"]);
+        refused(&["--map-budget", "7"], &["budget of 7", "4 tenants", "8 or more"]);
+        refused(&["--map-tenants", "64", "--map-budget", "127"], &["budget of 127", "128 or more"]);
+        assert_eq!(said(&mut place.missile(&[way, &["--map-tenants", "-1"]].concat())).code, Some(2));
+    }
+    assert!(place.top().is_none());
+}
+
+#[test]
+fn an_arbiter_in_the_background_has_the_options_it_was_started_with() {
+    let place = Place::new();
+    let up = said(&mut place.missile(&["up", "--map-budget", "1000", "--map-tenants", "5"]));
+    assert_eq!((up.code, up.stderr.as_str()), (Some(0), ""), "{up:?}");
+    let top = place.top().unwrap();
+    assert_eq!(top["maps"], serde_json::json!({ "used": 0, "budget": 1000, "guaranteed": 100 }));
+    let shown = said(&mut place.missile(&["top", "--once"])).stdout;
+    assert!(shown.contains("maps    0 of 1000, 100 guaranteed to a tenant"), "{shown}");
+    assert_eq!(said(&mut place.missile(&["down"])).code, Some(0));
+}
+
+#[test]
 fn an_arbiter_in_the_background_is_started_once_and_ended_once() {
     let place = Place::new();
     let up = said(&mut place.missile(&["up"]));

@@ -122,7 +122,7 @@ fn an_allocation_over_the_map_budget_stays_uncolored_and_works() {
     let (report, shown) = held(&place, &[], &["2M", "4M"]);
     assert!(all_right(&report), "{report}");
     assert_eq!((&shown["colored_bytes"], &shown["uncolored_bytes"]), (&0.into(), &(6 * MIB).into()), "{shown}");
-    assert_eq!(place.top().unwrap()["maps"], serde_json::json!({ "used": 0, "budget": 100 }));
+    assert_eq!(place.top().unwrap()["maps"], serde_json::json!({ "used": 0, "budget": 100, "guaranteed": 12 }));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::sync::{AtomicU32, AtomicU64, Ordering};
 /// The first eight bytes of every region.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"MISSILE\x01");
 /// The layout's version. Any change of a field's place, width or meaning raises it.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 /// How many tenants (processes) a region holds.
 pub const SLOTS: usize = 64;
 /// How many GPUs a region tells apart.
@@ -35,8 +35,8 @@ pub struct Header {
     pub heartbeat: AtomicU64,
     /// How many UVM maps all tenants together may hold.
     pub map_budget: AtomicU64,
-    /// Unused; zero.
-    pub reserved2: AtomicU64,
+    /// How many tenants have a guaranteed share of them ([`crate::Shares`]).
+    pub map_tenants: AtomicU64,
     /// Wakes the arbiter.
     pub doorbell: Doorbell,
     /// The GPUs, in the order in which tenants named them.
@@ -77,7 +77,7 @@ const _: () = {
     assert!(offset_of!(Header, magic) == 0 && offset_of!(Header, version) == 8 && offset_of!(Header, size) == 12);
     assert!(offset_of!(Header, arbiter_pid) == 16 && offset_of!(Header, started) == 24);
     assert!(offset_of!(Header, heartbeat) == 32 && offset_of!(Header, map_budget) == 40);
-    assert!(offset_of!(Header, doorbell) == 56);
+    assert!(offset_of!(Header, map_tenants) == 48 && offset_of!(Header, doorbell) == 56);
     assert!(offset_of!(Header, gpus) == 256 && size_of::<Gpu>() == 256);
     assert!(size_of::<Header>() == 4096);
     assert!(offset_of!(Layout, slots) == 4096 && size_of::<Slot>() == 28_672);

@@ -12,6 +12,7 @@
 //! number is an atomic of fixed width, so that a torn or racing read is still some value, which the reader checks.
 
 mod bus;
+mod claim;
 mod doorbell;
 mod file;
 mod gpu;
@@ -29,7 +30,7 @@ pub use file::{OpenError, Region};
 pub use gpu::{Gpu, GpuKey, HashTable, MAX_MASKS};
 pub use lane::{Lane, LaneView, Waited, ticket_after};
 pub use layout::{GPUS, Header, LANES, Layout, MAGIC, SLOTS, VERSION};
-pub use maps::MapBudgetExceeded;
+pub use maps::{MapBudgetExceeded, Shares};
 pub use served::Served;
 pub use slot::{Class, ColorState, Direction, Slot, SlotFull, Tenant, WaitHistogram};
 pub use sync::monotonic_nanos;

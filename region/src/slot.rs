@@ -1,5 +1,6 @@
 //! One tenant's place in the region.
 
+use crate::claim::Claim;
 use crate::lane::Lane;
 use crate::layout::{GPUS, LANES};
 use crate::served::Served;
@@ -179,9 +180,8 @@ pub struct Tenant {
 /// One tenant's place.
 #[repr(C, align(4096))]
 pub struct Slot {
-    /// Process id in the low half, a count of claims in the high half; low half 0 while free. A tenant takes a free
-    /// slot by compare-and-swap; the arbiter alone frees it, once the process is gone.
-    claim: AtomicU64,
+    /// Who holds it.
+    pub(crate) claim: Claim,
     /// What the tenant says of itself.
     pub tenant: Tenant,
     /// How the arbiter served the tenant, by [`Direction`]. Written by the arbiter.
@@ -197,17 +197,12 @@ struct LanePages([[[Lane; LANES]; 2]; GPUS]);
 impl Slot {
     /// The process that holds the slot.
     pub fn pid(&self) -> Option<u32> {
-        match self.claim.load(Ordering::Acquire) as u32 {
-            0 => None,
-            pid => Some(pid),
-        }
+        self.claim.holder()
     }
 
     /// Tenant: takes the slot if it is free.
     pub fn claim(&self, pid: u32) -> bool {
-        let held = self.claim.load(Ordering::Acquire);
-        let next = ((held >> 32).wrapping_add(1)) << 32 | u64::from(pid);
-        held as u32 == 0 && self.claim.compare_exchange(held, next, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        self.claim.take(pid)
     }
 
     /// Arbiter: frees the slot of a tenant that is gone, with all that it held.
@@ -237,8 +232,7 @@ impl Slot {
         for lane in self.lanes.0.iter().flatten().flatten() {
             lane.clear();
         }
-        let held = self.claim.load(Ordering::Relaxed);
-        self.claim.store(held >> 32 << 32, Ordering::Release);
+        self.claim.free();
     }
 
     /// One lane.

@@ -107,25 +107,6 @@ fn nothing_of_a_dead_tenant_stays_behind() {
 }
 
 #[test]
-fn the_map_budget_is_never_exceeded_however_many_charge_at_once() {
-    let folder = folder();
-    let region = Region::create(&folder.path().join("region")).expect("made");
-    let layout = region.layout();
-    layout.header.map_budget.store(1000, Ordering::Relaxed);
-    let granted: u64 = std::thread::scope(|scope| {
-        let tenants: Vec<_> = (0..8)
-            .map(|pid| {
-                let slot = layout.join(pid + 1).expect("a slot");
-                scope.spawn(move || (0..1000).filter(|_| layout.charge_maps(slot, 3).is_ok()).count() as u64 * 3)
-            })
-            .collect();
-        tenants.into_iter().map(|tenant| tenant.join().expect("no panic")).sum()
-    });
-    assert!(granted <= 1000, "{granted} maps were granted of 1000");
-    assert_eq!(layout.maps_used(), granted, "a refused charge leaves nothing behind");
-}
-
-#[test]
 fn a_published_hash_is_read_as_it_was_written() {
     let folder = folder();
     let region = Region::create(&folder.path().join("region")).expect("made");

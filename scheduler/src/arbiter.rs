@@ -7,7 +7,7 @@ use crate::stop::Stop;
 use crate::tables::{Publisher, Tables};
 use crate::tenants::Tenants;
 use crate::watch::{DeathWatch, EndOnDrop};
-use region::{Direction, GPUS, Layout, Regime, Region, monotonic_nanos};
+use region::{Direction, GPUS, Layout, Regime, Region, SLOTS, Shares, monotonic_nanos};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -17,6 +17,9 @@ use units::{Bytes, Nanos};
 /// How many UVM maps all tenants together may hold unless the operator says otherwise: three quarters of what the
 /// kernel has handles for.
 pub const DEFAULT_MAP_BUDGET: u64 = 384 * 1024;
+
+/// How many tenants have a guaranteed share of the maps unless the operator says otherwise.
+pub const DEFAULT_MAP_TENANTS: u64 = 4;
 
 const LEAST_PIECE: Bytes = Bytes::kib(4);
 const MOST_PIECE: Bytes = Bytes::gib(1);
@@ -31,6 +34,8 @@ pub struct Options {
     pub region: PathBuf,
     /// How many UVM maps all tenants together may hold.
     pub map_budget: u64,
+    /// How many tenants have a guaranteed share of half of them.
+    pub map_tenants: u64,
     /// The size of a piece of a contended copy; where it is not given, it follows from who waits.
     pub piece: Option<Bytes>,
     /// Where the channel hashes come from.
@@ -40,20 +45,28 @@ pub struct Options {
 impl Options {
     /// The usual options for a region at this path.
     pub fn new(region: PathBuf, tables: Box<dyn Tables>) -> Self {
-        Options { region, map_budget: DEFAULT_MAP_BUDGET, piece: None, tables }
+        Options { region, map_budget: DEFAULT_MAP_BUDGET, map_tenants: DEFAULT_MAP_TENANTS, piece: None, tables }
     }
 }
 
 /// Is the arbiter until `stop` is requested; then removes the region's file. A region that a dead arbiter left is taken
-/// over with the tenants in it.
+/// over with the tenants in it, unless the map budget is to be shared in a way that what they hold does not allow.
 pub fn run(options: Options, stop: &Stop) -> Result<(), ArbiterError> {
     if let Some(piece) = options.piece
         && !(LEAST_PIECE..=MOST_PIECE).contains(&piece)
     {
         return Err(ArbiterError::Piece { piece, least: LEAST_PIECE, most: MOST_PIECE });
     }
+    let shares = Shares { budget: options.map_budget, tenants: options.map_tenants };
+    if !(1..=SLOTS as u64).contains(&shares.tenants) {
+        return Err(ArbiterError::MapTenants { tenants: shares.tenants });
+    }
+    if shares.guaranteed() == 0 {
+        return Err(ArbiterError::MapBudget { budget: shares.budget, tenants: shares.tenants });
+    }
     let watch = DeathWatch::new(stop)?;
     let region = Region::create(&options.region)?;
+    share_maps(region.layout(), shares, &watch)?;
     let path = region.path().to_owned();
     let ended = thread::scope(|scope| {
         let _end = EndOnDrop(&watch);
@@ -67,6 +80,29 @@ pub fn run(options: Options, stop: &Stop) -> Result<(), ArbiterError> {
     });
     let removed = region.remove().map_err(|error| ArbiterError::Remove { path, error });
     ended.and(removed)
+}
+
+/// Shares the map budget like this. What a former arbiter's tenants hold was admitted by the shares of then, which are
+/// not asked about again; beside other shares it must leave all of them free, or they and the budget could not both hold.
+fn share_maps(layout: &Layout, shares: Shares, watch: &DeathWatch) -> Result<(), ArbiterError> {
+    let former = layout.map_shares();
+    if shares == former {
+        return Ok(());
+    }
+    // Who died under no arbiter holds nothing any more.
+    let mut tenants = Tenants::new();
+    tenants.notice_claims(layout, watch, &mut |_| ());
+    tenants.reap(layout, watch, &mut |_| ());
+    // First, so that what is charged by the former shares meanwhile is among what is counted.
+    layout.share_maps(shares);
+    let held = layout.slots.iter().filter(|slot| slot.pid().is_some());
+    match shares.cover(held.map(|slot| slot.tenant.maps.load(Ordering::SeqCst))) {
+        true => Ok(()),
+        false => {
+            layout.share_maps(former);
+            Err(ArbiterError::MapsHeld { budget: former.budget, tenants: former.tenants })
+        }
+    }
 }
 
 struct Arbiter<'a> {
@@ -84,7 +120,6 @@ impl<'a> Arbiter<'a> {
     fn new(layout: &'a Layout, options: Options, watch: &'a DeathWatch) -> Self {
         let header = &layout.header;
         let now = monotonic_nanos();
-        header.map_budget.store(options.map_budget, Ordering::Relaxed);
         header.started.store(now, Ordering::Relaxed);
         header.heartbeat.store(now, Ordering::Relaxed);
         let bus = |gpu, direction| BusGate::new(layout, gpu, direction, options.piece);

@@ -22,7 +22,7 @@ mod tables;
 mod tenants;
 mod watch;
 
-pub use arbiter::{DEFAULT_MAP_BUDGET, Options, run};
+pub use arbiter::{DEFAULT_MAP_BUDGET, DEFAULT_MAP_TENANTS, Options, run};
 pub use error::ArbiterError;
 pub use queue::{FairQueue, VirtualTime, Want};
 pub use snapshot::{ArbiterState, BusState, MapState, Snapshot, TenantState, snapshot};

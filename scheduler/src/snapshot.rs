@@ -55,6 +55,8 @@ pub struct MapState {
     pub used: u64,
     /// As many as they may hold.
     pub budget: u64,
+    /// As many of them as each tenant may hold whatever the others do, while no more tenants are there than shares.
+    pub guaranteed: u64,
 }
 
 /// One tenant, as it describes itself.
@@ -146,7 +148,8 @@ pub fn snapshot(region: &Region, now: Nanos) -> Snapshot {
             })
         })
         .collect();
-    let maps = MapState { used: layout.maps_used(), budget: header.map_budget.load(Ordering::Relaxed) };
+    let shares = layout.map_shares();
+    let maps = MapState { used: layout.maps_used(), budget: shares.budget, guaranteed: shares.guaranteed() };
     Snapshot { arbiter, bus, maps, tenants: layout.slots.iter().filter_map(tenant_state).collect() }
 }
 
@@ -221,7 +224,8 @@ impl fmt::Display for Snapshot {
             Some(arbiter) => writeln!(f, "arbiter {}, up {:.0} s", arbiter.pid, arbiter.uptime_s)?,
             None => writeln!(f, "no arbiter runs: start one with `missile up`")?,
         }
-        writeln!(f, "maps    {} of {}", self.maps.used, self.maps.budget)?;
+        let MapState { used, budget, guaranteed } = self.maps;
+        writeln!(f, "maps    {used} of {budget}, {guaranteed} guaranteed to a tenant")?;
         for bus in &self.bus {
             let (bytes, busy) = (Bytes::new(bus.bytes).to_string(), bus.busy_ratio * 100.0);
             let contended = match bus.contended {

@@ -3,8 +3,9 @@
 mod common;
 
 use common::{GPU, Running, SharedTables, folder, until};
-use region::{Class, HashTable, Region, Waited, monotonic_nanos};
+use region::{Class, HashTable, Region, Shares, Waited, monotonic_nanos};
 use scheduler::{ArbiterError, Options, Stop, run};
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -18,7 +19,7 @@ fn an_arbiter_says_who_it_is_and_what_it_allows() {
     let arbiter = Running::start();
     let header = &arbiter.layout().header;
     assert_eq!(header.arbiter_pid.load(Ordering::Relaxed), std::process::id());
-    assert_eq!(header.map_budget.load(Ordering::Relaxed), 384 * 1024);
+    assert_eq!(arbiter.layout().map_shares(), Shares { budget: 384 * 1024, tenants: 4 });
     let now = monotonic_nanos();
     for clock in [&header.started, &header.heartbeat] {
         let age = Duration::from_nanos(now.saturating_sub(clock.load(Ordering::Relaxed)));
@@ -71,6 +72,69 @@ fn a_piece_size_that_cannot_be_is_refused_before_anything_is_made() {
         assert!(matches!(refused, Err(ArbiterError::Piece { .. })), "{piece}: {refused:?}");
         assert!(!path.exists());
     }
+}
+
+#[test]
+fn shares_of_the_maps_that_cannot_be_are_refused_before_anything_is_made() {
+    let folder = folder();
+    let path = folder.path().join("region");
+    for (map_budget, map_tenants) in [(1000, 0), (1000, 65), (1000, u64::MAX), (7, 4), (0, 1), (127, 64)] {
+        let said = take_over(&path, map_budget, map_tenants).expect_err("no shares").to_string();
+        assert!(said.contains("from 1 to 64") || said.contains(&format!("{} or more", 2 * map_tenants)), "{said}");
+        assert!(!path.exists());
+    }
+}
+
+/// Is the arbiter of the region for a moment, if it may be.
+fn take_over(path: &Path, map_budget: u64, map_tenants: u64) -> Result<(), ArbiterError> {
+    let stop = Stop::new().expect("an eventfd");
+    stop.request();
+    let usual = Options::new(path.to_owned(), Box::new(SharedTables::default()));
+    run(Options { map_budget, map_tenants, ..usual }, &stop)
+}
+
+#[test]
+fn a_region_is_not_taken_over_with_shares_of_what_its_tenants_hold() {
+    let folder = folder();
+    let path = folder.path().join("region");
+    let former = Region::create(&path).expect("made");
+    former.layout().share_maps(Shares { budget: 800, tenants: 1 });
+    let slot = former.layout().join(std::process::id()).expect("a slot");
+    former.layout().charge_maps(slot, 700).expect("alone it may have all");
+    drop(former);
+    for (budget, tenants) in [(800, 4), (600, 1)] {
+        let refused = take_over(&path, budget, tenants).expect_err("700 leave too little").to_string();
+        assert!(refused.contains("`--map-budget 800 --map-tenants 1`"), "{refused}");
+        let left = Region::open(&path).expect("it is left where it was");
+        assert_eq!(left.layout().map_shares(), Shares { budget: 800, tenants: 1 });
+        assert_eq!((left.layout().maps_used(), left.arbiter_is_alive()), (700, false));
+        // A lie about it must not keep a new arbiter from taking over as it was.
+        left.layout().slots[slot].tenant.maps.store(if tenants == 4 { 700 } else { u64::MAX }, Ordering::Relaxed);
+    }
+    take_over(&path, 800, 1).expect("as before");
+}
+
+#[test]
+fn what_the_dead_held_is_free_to_be_shared_anew() {
+    let folder = folder();
+    let path = folder.path().join("region");
+    let former = Region::create(&path).expect("made");
+    former.layout().share_maps(Shares { budget: 800, tenants: 1 });
+    // Of the two, one is no process any more, and the other is one that nobody waited for yet.
+    let [mut waited_for, mut zombie] = [(); 2].map(|()| Command::new("sleep").arg("60").spawn().expect("sleep starts"));
+    for child in [&mut waited_for, &mut zombie] {
+        let slot = former.layout().join(child.id()).expect("a slot");
+        former.layout().slots[slot].tenant.maps.store(700, Ordering::Relaxed);
+        child.kill().expect("it is killed");
+    }
+    waited_for.wait().expect("it is reaped");
+    until("the other has died", || {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", zombie.id())).expect("a zombie");
+        stat.contains(") Z ")
+    });
+    drop(former);
+    take_over(&path, 800, 4).expect("700 would leave too little");
+    zombie.wait().expect("it is reaped");
 }
 
 #[test]

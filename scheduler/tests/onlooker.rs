@@ -37,7 +37,7 @@ fn a_tenant_is_shown_as_it_describes_itself() {
     let seen = see(&arbiter);
     assert_eq!(seen["arbiter"]["pid"], json!(std::process::id()));
     assert!(seen["arbiter"]["uptime_s"].as_f64().is_some_and(|uptime| (0.0..60.0).contains(&uptime)));
-    assert_eq!(seen["maps"], json!({"used": 3, "budget": 384 * 1024}));
+    assert_eq!(seen["maps"], json!({"used": 3, "budget": 384 * 1024, "guaranteed": 48 * 1024}));
     assert_eq!(
         seen["tenants"],
         json!([{

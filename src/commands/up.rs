@@ -7,7 +7,7 @@ use crate::tables::TableFolder;
 use crate::{governance::Governance, mps};
 use hashprobe::Table;
 use region::Region;
-use scheduler::{ArbiterError, DEFAULT_MAP_BUDGET, Options};
+use scheduler::{ArbiterError, DEFAULT_MAP_BUDGET, DEFAULT_MAP_TENANTS, Options};
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -33,6 +33,9 @@ pub struct Arguments {
     /// How many UVM maps all tenants together may hold; the kernel has handles for 524288
     #[arg(long, value_name = "N", default_value_t = DEFAULT_MAP_BUDGET)]
     map_budget: u64,
+    /// How many tenants share half of that budget in guaranteed parts; the other half goes to whoever comes first
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_MAP_TENANTS)]
+    map_tenants: u64,
     /// The size of the pieces that contended copies go in; by default it follows from who waits
     #[arg(long, value_name = "SIZE")]
     piece: Option<Piece>,
@@ -93,11 +96,14 @@ fn be_the_arbiter(arguments: &Arguments, region: &Path) -> Outcome {
     let options = Options {
         region: region.to_owned(),
         map_budget: arguments.map_budget,
+        map_tenants: arguments.map_tenants,
         piece: arguments.piece.map(|piece| piece.0),
         tables: Box::new(TableFolder::default()),
     };
     let ended = scheduler::run(options, stop).map_err(|error| match error {
-        ArbiterError::Piece { .. } => Failure::usage(error),
+        ArbiterError::Piece { .. } | ArbiterError::MapTenants { .. } | ArbiterError::MapBudget { .. } => {
+            Failure::usage(error)
+        }
         error => Failure::failed(error),
     });
     let quit = mps::quit_if_started(region).map_err(Failure::failed);
@@ -117,6 +123,7 @@ fn start_in_background(arguments: &Arguments, region: &Path) -> Outcome {
     let mut command = Command::new(std::env::current_exe().map_err(cannot)?);
     command.args(["up", "--foreground"]).args(arguments.mps.then_some("--mps"));
     command.args(["--map-budget", &arguments.map_budget.to_string()]);
+    command.args(["--map-tenants", &arguments.map_tenants.to_string()]);
     if let Some(piece) = arguments.piece {
         command.args(["--piece", &piece.to_string()]);
     }

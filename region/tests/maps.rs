@@ -1,0 +1,233 @@
+//! The map budget as tenants meet it: nobody gets past it, and everybody gets the share.
+#![cfg(not(loom))]
+
+use proptest::prelude::*;
+use region::{Layout, MapBudgetExceeded, Region, SLOTS, Shares};
+use std::sync::atomic::Ordering;
+
+/// A region with so many tenants in its first slots.
+fn region(budget: u64, shares: u64, tenants: u32) -> Region {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let region = Region::create(&folder.path().join("region")).expect("made");
+    region.layout().share_maps(Shares { budget, tenants: shares });
+    (0..tenants).for_each(|pid| assert_eq!(region.layout().join(pid + 1), Ok(pid as usize)));
+    region
+}
+
+/// Charges one map at a time until one is refused. Returns how many were not.
+fn take_all(layout: &Layout, slot: usize) -> u64 {
+    (0..).take_while(|_| layout.charge_maps(slot, 1).is_ok()).count() as u64
+}
+
+#[test]
+fn half_the_budget_is_guaranteed_in_equal_shares() {
+    let guaranteed = |budget, tenants| Shares { budget, tenants }.guaranteed();
+    assert_eq!([guaranteed(800, 4), guaranteed(800, 1), guaranteed(7, 4), guaranteed(0, 4)], [100, 400, 0, 0]);
+    assert_eq!(guaranteed(u64::MAX, u64::MAX), u64::MAX / 128, "no more tenants than slots");
+    assert_eq!(guaranteed(800, 0), 400, "no fewer than one");
+}
+
+#[test]
+fn a_greedy_tenant_leaves_the_shares_of_those_who_come_later() {
+    let region = region(800, 4, 4);
+    let layout = region.layout();
+    assert_eq!(take_all(layout, 0), 500, "its share and all that is nobody's");
+    assert_eq!([1, 2, 3].map(|slot| take_all(layout, slot)), [100; 3]);
+    assert_eq!(layout.maps_used(), 800);
+}
+
+#[test]
+fn who_comes_first_gets_what_is_nobodys() {
+    let region = region(800, 4, 2);
+    let layout = region.layout();
+    layout.charge_maps(0, 300).expect("its share of 100 and 200 more");
+    assert_eq!(layout.charge_maps(1, 301), Err(MapBudgetExceeded));
+    layout.charge_maps(1, 300).expect("the other 200");
+    assert_eq!([0, 1].map(|slot| layout.charge_maps(slot, 1)), [Err(MapBudgetExceeded); 2]);
+    layout.return_maps(0, 1);
+    layout.charge_maps(1, 1).expect("what was given back");
+}
+
+#[test]
+fn the_share_of_a_tenant_that_is_gone_stays_free_for_another() {
+    let region = region(800, 4, 4);
+    let layout = region.layout();
+    assert_eq!([1, 0].map(|slot| take_all(layout, slot)), [500, 100]);
+    layout.slots[1].release();
+    assert_eq!(take_all(layout, 0), 400, "but not the share of who is gone");
+    assert_eq!(layout.join(5), Ok(1));
+    assert_eq!(take_all(layout, 1), 100);
+}
+
+#[test]
+fn with_more_tenants_than_shares_the_budget_still_holds() {
+    let region = region(800, 4, 6);
+    let layout = region.layout();
+    let held = [0, 1, 2, 3, 4, 5].map(|slot| take_all(layout, slot));
+    assert_eq!(held, [300, 100, 100, 100, 100, 100], "who is there is left a share, even past the fourth");
+    assert_eq!(layout.join(7), Ok(6));
+    assert_eq!(layout.charge_maps(6, 1), Err(MapBudgetExceeded), "who comes later is not");
+}
+
+#[test]
+fn a_lying_count_takes_nothing_of_the_others_shares() {
+    let region = region(800, 4, 4);
+    let layout = region.layout();
+    layout.charge_maps(1, 150).expect("room");
+    layout.slots[0].tenant.maps.store(u64::MAX, Ordering::Relaxed);
+    assert_eq!([1, 2, 3].map(|slot| take_all(layout, slot)), [0, 100, 100], "who has more than the share stays at it");
+    assert_eq!(layout.maps_used(), u64::MAX);
+    layout.slots[0].release();
+    assert_eq!(layout.charge_maps(1, 1), Ok(()), "until the slot is freed");
+}
+
+#[test]
+fn numbers_that_make_no_sense_are_no_panic() {
+    for number in [0, 1, u64::MAX / 2, u64::MAX] {
+        let region = region(number, number, 3);
+        let layout = region.layout();
+        for count in [0, 1, u64::MAX / 2, u64::MAX] {
+            layout.slots[1].tenant.maps.store(count, Ordering::Relaxed);
+            for maps in [0, 1, u64::MAX] {
+                let _ = layout.charge_maps(0, maps);
+                let _ = layout.charge_maps(1, maps);
+            }
+        }
+    }
+    let region = region(100, 1, 1);
+    assert_eq!(region.layout().charge_maps(0, u64::MAX), Err(MapBudgetExceeded));
+    assert_eq!(region.layout().maps_used(), 0);
+}
+
+#[test]
+fn shares_are_covered_until_they_are_made_of_what_somebody_holds() {
+    let shares = Shares { budget: 800, tenants: 4 };
+    assert!(shares.cover([]) && shares.cover([500, 100, 7]) && shares.cover([300, 300]));
+    assert!(!shares.cover([501]) && !shares.cover([300, 301]) && !shares.cover([u64::MAX; 3]));
+}
+
+#[test]
+fn the_map_budget_is_never_exceeded_however_many_charge_at_once() {
+    let region = region(1000, 4, 8);
+    let layout = region.layout();
+    let granted: u64 = std::thread::scope(|scope| {
+        let charge = |slot| (0..1000).filter(|_| layout.charge_maps(slot, 3).is_ok()).count() as u64 * 3;
+        let tenants: Vec<_> = (0..8).map(|slot| scope.spawn(move || charge(slot))).collect();
+        tenants.into_iter().map(|tenant| tenant.join().expect("no panic")).sum()
+    });
+    assert!(granted <= 1000, "{granted} maps were granted of 1000");
+    assert_eq!(layout.maps_used(), granted, "a refused charge leaves nothing behind");
+}
+
+#[test]
+fn three_greedy_tenants_never_have_the_fourth_refused_within_its_share() {
+    let region = region(800, 4, 4);
+    let layout = region.layout();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for slot in 0..3 {
+            let done = &done;
+            scope.spawn(move || {
+                for maps in (1..=800).cycle().take_while(|_| !done.load(Ordering::Relaxed)) {
+                    if layout.charge_maps(slot, maps).is_ok() && maps % 7 == 0 {
+                        layout.return_maps(slot, maps);
+                    }
+                }
+            });
+        }
+        let refused = (0..500)
+            .filter(|_| {
+                let refused = (0..100).filter(|_| layout.charge_maps(3, 1).is_err()).count();
+                layout.return_maps(3, 100 - refused as u64);
+                refused > 0
+            })
+            .count();
+        done.store(true, Ordering::Relaxed);
+        assert_eq!(refused, 0);
+    });
+}
+
+/// Something that happens; slots are counted among those that it can happen to.
+#[derive(Clone, Debug)]
+enum Event {
+    Join,
+    /// The arbiter frees the slot.
+    Leave(usize),
+    Charge(usize, u64),
+    Return(usize, u64),
+    /// A charge that will be refused, between its addition and its end.
+    Overreach(usize, u64),
+    Refused(usize),
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let (slot, maps) = (0..SLOTS, prop_oneof![0..20u64, 0..200u64]);
+    prop_oneof![
+        2 => Just(Event::Join),
+        1 => slot.clone().prop_map(Event::Leave),
+        8 => (slot.clone(), maps.clone()).prop_map(|(slot, maps)| Event::Charge(slot, maps)),
+        3 => (slot.clone(), maps.clone()).prop_map(|(slot, maps)| Event::Return(slot, maps)),
+        2 => (slot.clone(), 0..2000u64).prop_map(|(slot, maps)| Event::Overreach(slot, maps)),
+        2 => slot.prop_map(Event::Refused),
+    ]
+}
+
+/// A tenant that is there: what it was granted, and what it has added for a charge that is about to be refused.
+#[derive(Clone, Copy, Default)]
+struct Held {
+    granted: u64,
+    reached: u64,
+}
+
+proptest! {
+    #[test]
+    fn the_budget_holds_and_the_shares_are_kept_whatever_happens(
+        budget in 0..400u64,
+        shares in 1..6u64,
+        most in 1..9usize,
+        events in prop::collection::vec(event(), 1..120),
+    ) {
+        let region = region(budget, shares, 0);
+        let layout = region.layout();
+        let guaranteed = layout.map_shares().guaranteed();
+        let mut held = std::collections::BTreeMap::<usize, Held>::new();
+        for event in events {
+            let tenants = held.len();
+            let place = |n: usize| held.keys().copied().nth(n.checked_rem(tenants)?);
+            match event {
+                Event::Join if tenants < most => {
+                    held.insert(layout.join(1).expect("a slot"), Held::default());
+                }
+                Event::Join => {}
+                Event::Leave(n) => if let Some(slot) = place(n) {
+                    layout.slots[slot].release();
+                    held.remove(&slot);
+                },
+                Event::Charge(n, maps) => if let Some(slot) = place(n) {
+                    let charged = layout.charge_maps(slot, maps);
+                    let tenant = held.get_mut(&slot).expect("it is there");
+                    let within = tenant.granted + tenant.reached + maps <= guaranteed;
+                    prop_assert!(charged.is_ok() || !within || tenants as u64 > shares, "{maps} more refused to {slot}");
+                    tenant.granted += if charged.is_ok() { maps } else { 0 };
+                },
+                Event::Return(n, maps) => if let Some(slot) = place(n) {
+                    let tenant = held.get_mut(&slot).expect("it is there");
+                    let returned = maps.min(tenant.granted);
+                    layout.return_maps(slot, returned);
+                    tenant.granted -= returned;
+                },
+                Event::Overreach(n, maps) => if let Some(slot) = place(n) {
+                    layout.slots[slot].tenant.maps.fetch_add(maps, Ordering::SeqCst);
+                    held.get_mut(&slot).expect("it is there").reached += maps;
+                },
+                Event::Refused(n) => if let Some(slot) = place(n) {
+                    let reached = std::mem::take(&mut held.get_mut(&slot).expect("it is there").reached);
+                    layout.return_maps(slot, reached);
+                },
+            }
+            let granted: u64 = held.values().map(|tenant| tenant.granted).sum();
+            prop_assert!(granted <= budget, "{granted} maps were granted of {budget}");
+            prop_assert_eq!(layout.maps_used(), granted + held.values().map(|tenant| tenant.reached).sum::<u64>());
+        }
+    }
+}

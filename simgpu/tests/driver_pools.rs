@@ -7,6 +7,7 @@ mod client;
 use abi::cuda::*;
 use client::*;
 use cuda::kernel::for_each_page_run;
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 use units::{Bytes, DeviceVa};
 
@@ -170,12 +171,24 @@ fn a_destroyed_pool_lives_as_long_as_its_memory() {
     assert_eq!((words(dptr, 1), free()), (vec![9], before - PIECE));
     ok!(cuMemFree_v2(dptr));
     assert_eq!(free(), before);
-    for _ in 0..2000 {
-        let pool = pool(0);
-        let dptr = take(pool, 512).expect("addresses");
-        ok!(cuMemFree_v2(dptr));
-        ok!(cuMemPoolDestroy(pool));
+}
+
+#[test]
+fn pools_without_end_share_the_addresses() {
+    let _alone = ALONE.lock();
+    start();
+    let (before, mut seen) = (free(), BTreeSet::new());
+    for _ in 0..50 {
+        let pools = [pool(0), pool(0)];
+        let taken = pools.map(|pool| take(pool, 512).expect("addresses"));
+        assert_ne!(taken[0], taken[1]);
+        seen.extend(taken);
+        for (pool, dptr) in pools.into_iter().zip(taken) {
+            ok!(cuMemFree_v2(dptr));
+            ok!(cuMemPoolDestroy(pool));
+        }
     }
+    assert!(seen.len() < 50, "the other tests' ranges are among them: {}", seen.len());
     assert_eq!(free(), before);
 }
 

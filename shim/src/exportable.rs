@@ -15,18 +15,17 @@ fn pools() -> MutexGuard<'static, Vec<usize>> {
     POOLS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// cuda.h: `CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR`.
-const FILE_DESCRIPTOR: c_uint = 1;
+/// cuda.h: `CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR` and `CU_MEM_HANDLE_TYPE_FABRIC`.
+const BY_HANDLE: c_uint = 1 | 8;
 
-/// Whether memory with these properties is for this GPU alone, and plain: not compressible, not for other devices, not
-/// for sparse arrays, not for the fabric. That a file descriptor may be asked for it is no hindrance: PyTorch's
-/// expandable segments always ask that it may, and hardly ever do. As it is done, the memory gets its own pages back.
+/// Whether memory with these properties is plain: not compressible, not for sparse arrays.
+///
+/// That a handle may be asked for it, or another device may get at it, is no hindrance: PyTorch's expandable segments and
+/// JAX always ask that they may, and hardly ever do. As it is done, the memory gets its own pages back
+/// ([`crate::export`]).
 pub(crate) fn is_plain(properties: &CUmemAllocationProp) -> bool {
-    let CUmemAllocationPropFlags { compressionType, gpuDirectRDMACapable, usage, .. } = properties.allocFlags;
-    properties.requestedHandleTypes & !FILE_DESCRIPTOR == 0
-        && compressionType == 0
-        && gpuDirectRDMACapable == 0
-        && usage == 0
+    let CUmemAllocationPropFlags { compressionType, usage, .. } = properties.allocFlags;
+    properties.requestedHandleTypes & !BY_HANDLE == 0 && compressionType == 0 && usage == 0
 }
 
 /// A pool was made, with these properties (cuda.h: `CUmemPoolProps`: a type, then the handle types).

@@ -91,7 +91,7 @@ def governed(kind, *command, extra=()):
 
 
 def arbiter(*flags):
-    run("up", [MISSILE, "up", "--map-budget", "131072", *flags])
+    run("up", [MISSILE, "up", "--map-budget", "131072", "--map-tenants", "2", *flags])
 
 
 def no_arbiter():

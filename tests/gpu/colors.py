@@ -123,6 +123,12 @@ def churn(ground):
     )
 
 
+def vram():
+    """Bytes of the GPU's memory."""
+    command = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    return int(subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.split()[0]) << 20
+
+
 def driver_folders(ground):
     """Where the driver's library is, for the linker."""
     listed = subprocess.run(["ldconfig", "-p"], capture_output=True, text=True).stdout
@@ -143,16 +149,16 @@ def over_budget(ground):
     return f"6 GiB uncoloured in {held['allocating_s'] * 1e3:.1f} ms, no maps held: {json.dumps(shown['passed'])}"
 
 
-with Ground(options.dist, options.out, options.sim) as ground:
+with Ground(options.dist, options.out, options.sim, map_tenants=1) as ground:
     found = ground.up()
     mask = next(level["masks"][0] for level in found["levels"] if level["name"] == "side")
-    print(f"{found['gpu']['name']}, driver {found['gpu'].get('driver')}, side mask {mask}", flush=True)
-    share = options.mib / 1024 / 80
+    print(f"{found['gpu']['name']}, side mask {mask}", flush=True)
+    share = 0 if options.sim else (options.mib << 20) / vram()
     modes = [] if options.sim else [
         ("native", {}),
         ("expandable", {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}),
         ("async", {"PYTORCH_CUDA_ALLOC_CONF": "backend:cudaMallocAsync"}),
-        ("jax", {"XLA_PYTHON_CLIENT_PREALLOCATE": "true", "XLA_PYTHON_CLIENT_MEM_FRACTION": f"{1.15 * share:.4f}"}),
+        ("jax", {"XLA_PYTHON_CLIENT_PREALLOCATE": "true", "XLA_PYTHON_CLIENT_MEM_FRACTION": f"{1.1 * share:.4f}"}),
         ("cupy", {}),
     ]
     check("cost", lambda: cost(ground))

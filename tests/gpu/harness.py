@@ -56,14 +56,14 @@ def kill(pid):
 class Ground:
     """Private folders, an arbiter in them, and every program that was started on it."""
 
-    def __init__(self, dist, out, sim=None, map_budget=131072):
+    def __init__(self, dist, out, sim=None, map_budget=131072, map_tenants=2):
         self.dist, self.out = dist.resolve(), out.resolve()
         self.out.mkdir(parents=True, exist_ok=True)
         self.missile = self.dist / "missile"
         if not self.missile.exists():
             raise SystemExit(f"there is no {self.missile}: tests/gpu/dist.sh makes it")
         self.sim = ["--sim", sim] if sim else []
-        self.map_budget = map_budget
+        self.map_budget, self.map_tenants = map_budget, map_tenants
         self.work = Path(tempfile.mkdtemp(prefix="missile-gpu-"))
         # On a tmpfs, as a runtime folder is: the driver pins the region's pages for the GPU.
         self.run = Path(tempfile.mkdtemp(prefix="missile-gpu-", dir="/dev/shm"))
@@ -112,7 +112,7 @@ class Ground:
         """Probes a table and starts the arbiter. Returns what the probe found."""
         found = json.loads(self.call("probe", "--json", *self.sim))
         (self.out / "probe.json").write_text(json.dumps(found))
-        self.call("up", "--map-budget", self.map_budget)
+        self.call("up", "--map-budget", self.map_budget, "--map-tenants", self.map_tenants)
         self.arbiter = self.top()["arbiter"]["pid"]
         return found
 

@@ -276,6 +276,41 @@ class Watch(threading.Thread):
         self.stopped.set()
 
 
+class Mps:
+    """NVIDIA's MPS in folders of its own, for the programs that the ground starts meanwhile. Its log is kept."""
+
+    def __init__(self, ground):
+        self.ground, self.mark = ground, f"{ground.mark}/mps"
+        self.control = shutil.which("nvidia-cuda-mps-control")
+
+    def __enter__(self):
+        if self.ground.sim:
+            self.ground.env["SIMGPU_MPS"] = "1"
+            return self
+        if not self.control:
+            raise Skipped("there is no MPS")
+        folders = {"PIPE": self.ground.work / "mps", "LOG": self.ground.out / "mps-log"}
+        for name, folder in folders.items():
+            folder.mkdir(exist_ok=True)
+            self.ground.env[f"CUDA_MPS_{name}_DIRECTORY"] = str(folder)
+        # What it starts keeps its outputs, so they must be nobody's who waits for their end.
+        nobody = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        subprocess.run([self.control, "-d"], env={**self.ground.env, MARK: self.mark}, check=True, timeout=30, **nobody)
+        return self
+
+    def __exit__(self, *_):
+        if self.ground.sim:
+            return
+        try:
+            subprocess.run([self.control], input=b"quit\n", env=self.ground.env, timeout=20, capture_output=True)
+        except subprocess.TimeoutExpired:
+            pass
+        for pid in processes_marked(self.mark):
+            kill(pid)
+        for name in ("PIPE", "LOG"):
+            self.ground.env.pop(f"CUDA_MPS_{name}_DIRECTORY", None)
+
+
 def python(program, *arguments):
     """The command of one of the programs in Python."""
     return [sys.executable, PROGRAMS / program, *arguments]

@@ -332,11 +332,14 @@ BUILDS = {
     "static": ["-cudart", "static"],
     "shared": ["-cudart", "shared"],
     "per_thread": ["-cudart", "static", "--default-stream", "per-thread"],
+    "pte_cost": ["-cudart", "static"],
 }
+# What is not made of runtime.cu.
+SOURCES = {"pte_cost": "pte_cost.cu"}
 
 
 def build(ground, variant):
-    """Compiles programs/runtime.cu, once for each variant. The program's path."""
+    """Compiles a program of `BUILDS`, once for each variant. The program's path."""
     with ground.build_locks[variant]:
         if variant not in ground.built:
             try:
@@ -365,7 +368,8 @@ def compiled(ground, variant):
         flags += ["-Xlinker", "-rpath", "-Xlinker", libraries[0].parent]
     result = ground.work / f"nvcc_{variant}"
     command = [compiler, "-O2", "-std=c++17", "-arch=sm_90", "-Wno-deprecated-declarations", *flags]
-    command = list(map(str, [*command, "-o", result, PROGRAMS / "runtime.cu", "-lpthread"]))
+    source = PROGRAMS / SOURCES.get(variant, "runtime.cu")
+    command = list(map(str, [*command, "-o", result, source, "-lpthread", "-ldl"]))
     done = subprocess.run(command, capture_output=True, text=True, timeout=180)
     said = done.stdout + done.stderr
     (ground.out / f"build-{variant}.log").write_text("$ " + " ".join(command) + "\n" + said)

@@ -276,6 +276,41 @@ class Watch(threading.Thread):
         self.stopped.set()
 
 
+class Mps:
+    """NVIDIA's MPS in folders of its own, for the programs that the ground starts meanwhile. Its log is kept."""
+
+    def __init__(self, ground):
+        self.ground, self.mark = ground, f"{ground.mark}/mps"
+        self.control = shutil.which("nvidia-cuda-mps-control")
+
+    def __enter__(self):
+        if self.ground.sim:
+            self.ground.env["SIMGPU_MPS"] = "1"
+            return self
+        if not self.control:
+            raise Skipped("there is no MPS")
+        folders = {"PIPE": self.ground.work / "mps", "LOG": self.ground.out / "mps-log"}
+        for name, folder in folders.items():
+            folder.mkdir(exist_ok=True)
+            self.ground.env[f"CUDA_MPS_{name}_DIRECTORY"] = str(folder)
+        # What it starts keeps its outputs, so they must be nobody's who waits for their end.
+        nobody = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        subprocess.run([self.control, "-d"], env={**self.ground.env, MARK: self.mark}, check=True, timeout=30, **nobody)
+        return self
+
+    def __exit__(self, *_):
+        if self.ground.sim:
+            return
+        try:
+            subprocess.run([self.control], input=b"quit\n", env=self.ground.env, timeout=20, capture_output=True)
+        except subprocess.TimeoutExpired:
+            pass
+        for pid in processes_marked(self.mark):
+            kill(pid)
+        for name in ("PIPE", "LOG"):
+            self.ground.env.pop(f"CUDA_MPS_{name}_DIRECTORY", None)
+
+
 def python(program, *arguments):
     """The command of one of the programs in Python."""
     return [sys.executable, PROGRAMS / program, *arguments]
@@ -297,11 +332,14 @@ BUILDS = {
     "static": ["-cudart", "static"],
     "shared": ["-cudart", "shared"],
     "per_thread": ["-cudart", "static", "--default-stream", "per-thread"],
+    "pte_cost": ["-cudart", "static"],
 }
+# What is not made of runtime.cu.
+SOURCES = {"pte_cost": "pte_cost.cu"}
 
 
 def build(ground, variant):
-    """Compiles programs/runtime.cu, once for each variant. The program's path."""
+    """Compiles a program of `BUILDS`, once for each variant. The program's path."""
     with ground.build_locks[variant]:
         if variant not in ground.built:
             try:
@@ -330,7 +368,8 @@ def compiled(ground, variant):
         flags += ["-Xlinker", "-rpath", "-Xlinker", libraries[0].parent]
     result = ground.work / f"nvcc_{variant}"
     command = [compiler, "-O2", "-std=c++17", "-arch=sm_90", "-Wno-deprecated-declarations", *flags]
-    command = list(map(str, [*command, "-o", result, PROGRAMS / "runtime.cu", "-lpthread"]))
+    source = PROGRAMS / SOURCES.get(variant, "runtime.cu")
+    command = list(map(str, [*command, "-o", result, source, "-lpthread", "-ldl"]))
     done = subprocess.run(command, capture_output=True, text=True, timeout=180)
     said = done.stdout + done.stderr
     (ground.out / f"build-{variant}.log").write_text("$ " + " ".join(command) + "\n" + said)

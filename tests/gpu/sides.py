@@ -61,15 +61,17 @@ class Latency:
         self.function = ctypes.c_void_p()
         driver.call("cuModuleGetFunction", ctypes.byref(self.function), module, b"missile_latency")
 
-    def measure(self, addresses):
-        """A list of BLOCKS lists: cycles of each address seen from each block."""
+    def measure(self, addresses, stream=None):
+        """A list of BLOCKS lists: cycles of each address seen from each block, which run in the default stream or this."""
         driver, count = self.driver, len(addresses)
         lines, out, smids = driver.allocate(8 * count), driver.allocate(4 * BLOCKS * count), driver.allocate(4 * BLOCKS)
         driver.upload(lines, array("Q", addresses))
         values = [ctypes.c_uint64(lines), ctypes.c_uint32(count), ctypes.c_uint32(REPS), ctypes.c_uint64(out), ctypes.c_uint64(smids)]
         params = (ctypes.c_void_p * len(values))(*[ctypes.addressof(v) for v in values])
         null = ctypes.c_void_p()
-        driver.call("cuLaunchKernel", self.function, BLOCKS, 1, 1, 32, 1, 1, 0, null, params, null)
+        # Streams of their own do not wait for copies in the default one.
+        driver.call("cuCtxSynchronize")
+        driver.call("cuLaunchKernel", self.function, BLOCKS, 1, 1, 32, 1, 1, 0, stream or null, params, null)
         driver.call("cuCtxSynchronize")
         cycles = driver.download(out, BLOCKS * count)
         for va in (lines, out, smids):

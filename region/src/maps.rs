@@ -14,10 +14,10 @@
 //! high keeps others from growing past their shares until its slot is freed, and takes nothing of the shares. A process
 //! that takes slots it does not need, holds maps it does not count or writes into the header is not defended against.
 
-use crate::Layout;
 use crate::claim::Claim;
 use crate::layout::SLOTS;
-use crate::sync::{AtomicU64, Ordering, fence};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};
+use crate::{ColorState, Layout, Slot};
 
 /// How often a charge is looked at again because somebody joined meanwhile.
 const LOOKS: usize = 8;
@@ -86,6 +86,18 @@ impl Shares {
 struct Account<'a> {
     claim: &'a Claim,
     maps: &'a AtomicU64,
+    /// The tenant's [`ColorState`].
+    state: &'a AtomicU32,
+}
+
+impl Account<'_> {
+    /// Whether a tenant holds it that may want maps: one whose colours are switched off, or that the driver does not
+    /// know as governed, needs no share.
+    fn counts(&self) -> bool {
+        let state = self.state.load(Ordering::Relaxed);
+        let never = state == ColorState::Off.code() || state == ColorState::Bypassed.code();
+        self.claim.holder().is_some() && !(never && self.maps.load(Ordering::SeqCst) == 0)
+    }
 }
 
 /// Charges `maps` to the account with the index `own`.
@@ -105,8 +117,7 @@ fn charge<'a>(
     let joins = || accounts.clone().map(|account| account.claim.times()).fold(0, u32::wrapping_add);
     for _ in 0..LOOKS {
         let before = joins();
-        let others =
-            accounts.clone().enumerate().filter(|&(index, other)| index != own && other.claim.holder().is_some());
+        let others = accounts.clone().enumerate().filter(|&(index, other)| index != own && other.counts());
         // The own count is read anew, for what other threads of this process charge meanwhile.
         if shares().admit(mine.load(Ordering::SeqCst), others.map(|(_, other)| other.maps.load(Ordering::SeqCst))) {
             return Ok(());
@@ -144,7 +155,11 @@ impl Layout {
     /// Tenant: charges `maps` to the tenant of `slot`. Within the guaranteed share of the tenant ([`Shares`]) it is
     /// refused for nothing that others do.
     pub fn charge_maps(&self, slot: usize, maps: u64) -> Result<(), MapBudgetExceeded> {
-        let accounts = self.slots.iter().map(|slot| Account { claim: &slot.claim, maps: &slot.tenant.maps });
+        let accounts = self.slots.iter().map(|Slot { claim, tenant, .. }| Account {
+            claim,
+            maps: &tenant.maps,
+            state: &tenant.color_state,
+        });
         charge(|| self.map_shares(), accounts, slot, maps)
     }
 
@@ -163,6 +178,8 @@ mod loom_tests {
     struct Machine<const N: usize> {
         shares: Shares,
         places: [(Claim, AtomicU64); N],
+        /// All tenants want colours.
+        state: AtomicU32,
     }
 
     impl<const N: usize> Machine<N> {
@@ -171,6 +188,7 @@ mod loom_tests {
             let machine = Machine {
                 shares: Shares { budget, tenants },
                 places: std::array::from_fn(|_| (Claim::new(), AtomicU64::new(0))),
+                state: AtomicU32::new(ColorState::On.code()),
             };
             assert!((0..joined).all(|place| machine.join() == place));
             Arc::new(machine)
@@ -186,7 +204,7 @@ mod loom_tests {
         }
 
         fn charge(&self, place: usize, maps: u64) -> bool {
-            let accounts = self.places.iter().map(|(claim, maps)| Account { claim, maps });
+            let accounts = self.places.iter().map(|(claim, maps)| Account { claim, maps, state: &self.state });
             charge(|| self.shares, accounts, place, maps).is_ok()
         }
 

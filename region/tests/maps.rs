@@ -2,7 +2,7 @@
 #![cfg(not(loom))]
 
 use proptest::prelude::*;
-use region::{Layout, MapBudgetExceeded, Region, SLOTS, Shares};
+use region::{ColorState, Layout, MapBudgetExceeded, Region, SLOTS, Shares};
 use std::sync::atomic::Ordering;
 
 /// A region with so many tenants in its first slots.
@@ -67,6 +67,19 @@ fn with_more_tenants_than_shares_the_budget_still_holds() {
     assert_eq!(held, [300, 100, 100, 100, 100, 100], "who is there is left a share, even past the fourth");
     assert_eq!(layout.join(7), Ok(6));
     assert_eq!(layout.charge_maps(6, 1), Err(MapBudgetExceeded), "who comes later is not");
+}
+
+#[test]
+fn tenants_whose_colors_are_off_need_no_share() {
+    let region = region(800, 2, 6);
+    let layout = region.layout();
+    for slot in 2..6 {
+        layout.slots[slot].tenant.color_state.store(ColorState::Off.code(), Ordering::Relaxed);
+    }
+    assert_eq!([0, 1].map(|slot| take_all(layout, slot)), [600, 200]);
+    layout.slots[2].tenant.maps.store(50, Ordering::Relaxed);
+    layout.return_maps(0, 300);
+    assert_eq!(take_all(layout, 0), 100, "one that has maps all the same counts like the others");
 }
 
 #[test]

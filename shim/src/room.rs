@@ -27,7 +27,7 @@ pub(crate) fn taken(bytes: Bytes) {
 
 /// Whether so much may be coloured.
 pub(crate) fn for_donors(bytes: Bytes) -> Result<(), Why> {
-    if STALE.swap(false, Ordering::Relaxed) {
+    if STALE.load(Ordering::Relaxed) && STALE.swap(false, Ordering::Relaxed) {
         // A driver that does not say leaves it to the resource manager to refuse a donor.
         FREE.store(beyond_spared().unwrap_or(u64::MAX), Ordering::Relaxed);
     }

@@ -87,7 +87,8 @@ class Server:
         self.graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self.graph, stream=stream, capture_error_mode="thread_local"):
             self.output = forward()
-        self.model = model
+        # The graph reads both.
+        self.model, self.tokens = model, tokens
         for _ in range(50):
             self.request()
 

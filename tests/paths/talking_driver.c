@@ -33,6 +33,12 @@ FORWARD(cuMemAlloc_v2, (CUdeviceptr *address, size_t bytes), (address, bytes))
 FORWARD(cuMemFree_v2, (CUdeviceptr address), (address))
 FORWARD(cuMemcpyHtoD_v2, (CUdeviceptr to, const void *from, size_t bytes), (to, from, bytes))
 FORWARD(cuMemcpyDtoH_v2, (void *to, CUdeviceptr from, size_t bytes), (to, from, bytes))
+FORWARD(cuMemcpyHtoDAsync_v2, (CUdeviceptr to, const void *from, size_t bytes, void *stream), (to, from, bytes, stream))
+FORWARD(cuMemcpyDtoHAsync_v2, (void *to, CUdeviceptr from, size_t bytes, void *stream), (to, from, bytes, stream))
+FORWARD(cuMemGetInfo_v2, (size_t *free, size_t *total), (free, total))
+FORWARD(cuStreamCreate, (void **stream, unsigned flags), (stream, flags))
+FORWARD(cuStreamSynchronize, (void *stream), (stream))
+FORWARD(cuStreamDestroy_v2, (void *stream), (stream))
 FORWARD(cuLaunchKernel,
         (void *kernel, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared,
          void *stream, void **arguments, void **extra),

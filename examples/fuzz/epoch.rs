@@ -68,6 +68,8 @@ impl Fuzzer {
         for flags in [0, 1] {
             codes.push(self.make_one("cuStreamCreate", Of::Stream, &[flags], 0));
         }
+        let stream = self.draw.pools.live(Of::Stream).last().map(|stream| stream.handle);
+        stream.into_iter().for_each(|stream| self.draw.pools.count_from(stream));
         codes.push(self.make_one("cuGraphCreate", Of::Graph, &[0], 0));
         for _ in 0..2 {
             let mut event = 0u64;

@@ -145,7 +145,9 @@ impl Fuzzer {
     /// driver would do. A capture may outlast what the client knows of it, up to the end of the epoch.
     fn differs_by_design(&self, row: usize) -> bool {
         let row = &ROWS[row];
-        self.captured && matches!((row.class, row.kind), ("export", "memory" | "attribute"))
+        let hands_out =
+            ["memory", "attribute", "shared_handle", "bound_"].iter().any(|kind| row.kind.starts_with(kind));
+        self.captured && row.class == "export" && hands_out
     }
 
     fn may_be_captured(&self, stream: u64) -> bool {

@@ -48,12 +48,15 @@ pub struct Pools {
     /// Every device address that the driver gave in this epoch, with its bytes and a number of its own.
     given: BTreeMap<u64, (u64, u64)>,
     next: u64,
+    /// The first handle that is counted from here on.
+    first: Option<u64>,
 }
 
 /// Where the simulated driver's device addresses lie.
 const DEVICE: std::ops::Range<u64> = 0x3_0000_0000..0x5000_0000_0000;
-/// Where a process's own addresses lie, as far as the client and the driver's libraries get any. Other words are handles,
-/// which the simulated driver counts, or numbers.
+/// Where the simulated driver's handles lie, which it counts.
+const HANDLES: std::ops::Range<u64> = 0x2_0000_0000..DEVICE.start;
+/// Where a process's own addresses lie, as far as the client and the driver's libraries get any. Other words are numbers.
 const OWN: std::ops::Range<u64> = 0x5000_0000_0000..0x8000_0000_0000;
 
 impl Pools {
@@ -73,6 +76,10 @@ impl Pools {
         if OWN.contains(&word) {
             return OWN.start;
         }
+        // What is between the program and the driver may take handles of its own before this one.
+        if let Some(first) = self.first.filter(|first| (*first..HANDLES.end).contains(&word)) {
+            return 1 << 57 | (word - first);
+        }
         if !DEVICE.contains(&word) {
             return word;
         }
@@ -80,6 +87,11 @@ impl Pools {
             Some((start, (bytes, number))) if word - start <= *bytes => 1 << 56 | number << 32 | (word - start),
             _ => DEVICE.start,
         }
+    }
+
+    /// Handles are counted from this one, unless they are already.
+    pub fn count_from(&mut self, handle: u64) {
+        self.first.get_or_insert(handle);
     }
 
     /// Forgets all addresses, for a new epoch.

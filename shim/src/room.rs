@@ -13,8 +13,9 @@ use units::Bytes;
 /// What part of the VRAM stays free of donors: one in so many bytes.
 const SPARED: u64 = 8;
 
-/// What was free beyond the spared part when the driver was last asked.
-static FREE: AtomicU64 = AtomicU64::new(0);
+/// What was free beyond the spared part when the driver was last asked. Threads that come while the first one asks are
+/// let through, as the resource manager has the last word.
+static FREE: AtomicU64 = AtomicU64::new(u64::MAX);
 /// Whether memory was taken since.
 static STALE: AtomicBool = AtomicBool::new(true);
 

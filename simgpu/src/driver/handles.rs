@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// The next handle. One count for all kinds and never reused, so that a stale handle, or one of another kind, is
-/// found out. It starts above the special stream handles.
-static NEXT: AtomicUsize = AtomicUsize::new(0x1_0000);
+/// found out. It starts above the special stream handles and above what programs pass as numbers, below all addresses.
+static NEXT: AtomicUsize = AtomicUsize::new(0x2_0000_0000);
 
 /// A handle that was never given out before.
 pub(crate) fn fresh() -> usize {

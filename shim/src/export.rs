@@ -9,7 +9,7 @@
 use crate::kernel::{self, Mapping, Wish};
 use crate::life::{self, Joined};
 use crate::log::{info, warning};
-use crate::{captures, handles, pager, real};
+use crate::{announce, captures, handles, pager, real};
 use abi::cuda::*;
 use abi::uvm::MapExternalAllocation;
 use region::{ColorState, Why};
@@ -68,7 +68,7 @@ pub(crate) fn peers_see_all() -> Result<(), CUresult> {
     // What the program maps itself, or takes from pools, other GPUs see by a map request of its own, which the pager
     // answers with the same pages.
     let bases = kernel::ledger().colored();
-    bases.into_iter().filter(|&base| pager::asked_for(base).is_some()).try_for_each(|base| {
+    bases.into_iter().filter(|&base| announce::asked_for(base).is_some()).try_for_each(|base| {
         let mapping = kernel::ledger().colored_at(base);
         mapping.map_or(Ok(()), |(base, mapping)| uncolor(joined, base, &mapping))
     })
@@ -91,7 +91,7 @@ fn uncolor(joined: &Joined, base: DeviceVa, mapping: &Mapping) -> Result<(), CUr
         return Err(CUDA_ERROR_NOT_SUPPORTED);
     }
     // The driver lets copies go as far as the program asked for, which may be less than what is mapped.
-    let len = pager::asked_for(base).unwrap_or(mapping.len).min(mapping.len);
+    let len = announce::asked_for(base).unwrap_or(mapping.len).min(mapping.len);
     synchronize()?;
     let mut aside = vec![0u8; len.min(PIECE).as_usize()];
     let mut at = Bytes::ZERO;

@@ -13,7 +13,7 @@ pub(crate) use request::{rm_alloc_memory, rm_free, uvm_map, uvm_unmap};
 
 use crate::log::debug;
 use crate::pager::{self, Verdict};
-use crate::{broken, coverage, fault, life, symbols};
+use crate::{announce, broken, coverage, fault, life, symbols};
 use abi::rm::{self, MemoryParams, Nvos00, Nvos21, VersionCheck, Xfer};
 use abi::uvm::{MapExternalAllocation, Range, UnmapExternal};
 use abi::{DriverVersion, Request, RmEscape, UvmCommand};
@@ -139,7 +139,7 @@ fn allocated(fd: c_int, size: usize, arg: *mut c_void) {
     }
     // SAFETY: an object of this class was made from parameters at this address, which the kernel wrote back.
     let memory = unsafe { (call.params as *const MemoryParams).read_unaligned() };
-    let wish = pager::object_made((call.client, call.object), Bytes::new(memory.size));
+    let wish = announce::object_made((call.client, call.object), Bytes::new(memory.size));
     ledger().object_made(call.client, call.object, Object::new(fd, call.parent, &memory, wish));
     coverage::vram_asked();
 }

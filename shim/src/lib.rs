@@ -12,6 +12,7 @@
 
 #![cfg_attr(test, allow(dead_code, reason = "without exported names nothing calls the hooks"))]
 
+mod announce;
 mod broken;
 mod captures;
 mod coverage;

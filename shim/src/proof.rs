@@ -9,7 +9,7 @@ use crate::decision::Why;
 use crate::kernel::{self, Object};
 use crate::life::Joined;
 use crate::log::{debug, warning};
-use crate::{captures, pager, real};
+use crate::{announce, captures, pager, real};
 use abi::cuda::*;
 use abi::rm;
 use abi::uvm::MapExternalAllocation;
@@ -135,7 +135,7 @@ impl Scratch {
             return Err(not_now("no stream"));
         }
         // SAFETY: the function writes an address.
-        if pager::prove_on(|| unsafe { alloc(&mut scratch.va, SCRATCH.as_usize()) }) != CUDA_SUCCESS {
+        if announce::prove_on(|| unsafe { alloc(&mut scratch.va, SCRATCH.as_usize()) }) != CUDA_SUCCESS {
             return Err(not_now("no memory"));
         }
         Ok(scratch)

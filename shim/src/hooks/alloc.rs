@@ -1,6 +1,6 @@
 //! Allocations: the pager colours the objects that the driver makes during the call.
 
-use crate::pager::{self, Asked};
+use crate::announce::{self, Asked};
 use crate::{exportable, fault, handles};
 use abi::cuda::*;
 use region::Why;
@@ -47,7 +47,7 @@ pub(crate) unsafe fn physical(
     let asked = Asked::exactly(Bytes::new(bytes as u64));
     let keep = |result| {
         if result == CUDA_SUCCESS
-            && let Some(object) = pager::made_here()
+            && let Some(object) = announce::made_here()
         {
             // SAFETY: the driver wrote a handle here.
             handles::made(unsafe { handle.read_unaligned() }, object);
@@ -114,7 +114,7 @@ fn announced(
     forward: impl FnOnce() -> CUresult,
     address: impl FnOnce(CUresult) -> Option<DeviceVa>,
 ) -> CUresult {
-    let announced = fault::shielded(|| pager::announce(asked, not));
+    let announced = fault::shielded(|| announce::announce(asked, not));
     let result = forward();
     if let Some(call) = announced {
         fault::shielded(|| {

@@ -1,13 +1,13 @@
 //! Freeing: the driver unmaps the range, the kernel interposer gives back what the pager put beneath it.
 
-use crate::{exportable, fault, handles, pager};
+use crate::{announce, exportable, fault, handles};
 use abi::cuda::{CUDA_SUCCESS, CUdeviceptr, CUmemGenericAllocationHandle, CUmemoryPool, CUresult};
 use units::DeviceVa;
 
 pub(crate) fn linear(forward: impl FnOnce() -> CUresult, dptr: CUdeviceptr) -> CUresult {
     let result = forward();
     if result == CUDA_SUCCESS {
-        fault::shielded(|| pager::freed(DeviceVa::new(dptr)));
+        fault::shielded(|| announce::freed(DeviceVa::new(dptr)));
     }
     result
 }

@@ -191,10 +191,16 @@ static WAYS: Program = Program::plain("ways", "coloring/ways.c").with(&[DRIVER])
 /// What `top` says of a tenant that took 4 MiB in some way and has them, after it found them to be as it wrote them. Once
 /// it gave them back, nothing is left of them.
 fn taken(way: &str) -> Value {
+    taken_beside(way, None)
+}
+
+/// The same beside so many GiB that stay uncoloured.
+fn taken_beside(way: &str, gib: Option<u64>) -> Value {
     let place = Place::with_table();
     let _arbiter = place.up(&[]);
     let mut command = place.missile(&["run", "--sim", "h200", "--"]);
-    let mut tenant = Held::start_listening(command.arg(WAYS.built()).arg(way));
+    command.arg(WAYS.built()).arg(way).env("MISSILE_COLOR_MAX", "1G").args(gib.map(|gib| gib.to_string()));
+    let mut tenant = Held::start_listening(&mut command);
     assert_eq!(tenant.says()["right"], true, "{way}");
     let shown = place.wait_for_tenant(tenant.id(), "the tenant", |_| true);
     tenant.go_on();
@@ -217,6 +223,19 @@ fn memory_is_colored_whatever_way_it_is_taken() {
         let maps = shown["maps"].as_u64().unwrap() * 4 * MIB / shown["colored_bytes"].as_u64().unwrap();
         let most = if way == "twice" { 640 } else { 320 };
         assert!((256..=most).contains(&maps), "{way}: {maps} map calls for 4 MiB");
+    }
+}
+
+#[test]
+fn no_memory_is_colored_that_would_leave_less_than_an_eighth_free() {
+    if !c::is_there() {
+        return;
+    }
+    // Of 141 GiB.
+    for (gib, colored) in [(122, 4 * MIB), (124, 0)] {
+        let shown = taken_beside("linear", Some(gib));
+        assert_eq!(shown["colored_bytes"], colored, "{gib} GiB taken: {shown}");
+        assert_eq!(shown["passed"]["no_donor"].as_u64(), (colored == 0).then_some(1), "{gib} GiB taken: {shown}");
     }
 }
 

@@ -1,4 +1,5 @@
-/* Takes memory in the way that it is told, fills it and says what it reads back; then gives it back. Each time it waits. */
+/* ways WAY [GIB]: takes memory in the way that it is told, beside so many GiB that it took before, fills it and says what
+ * it reads back; then gives it back. Each time it waits. */
 #define DIRECT
 #include "../paths/cuda.h"
 
@@ -80,7 +81,7 @@ static int map(CUdeviceptr at, Handle handle) {
 
 int main(int count, char **arguments) {
     const char *way = count > 1 ? arguments[1] : "";
-    CUdeviceptr at = 0, range = 0;
+    CUdeviceptr at = 0, range = 0, beside = 0;
     Handle handle = 0;
     size_t pitch;
     void *pool = NULL;
@@ -92,6 +93,8 @@ int main(int count, char **arguments) {
     if (start(NULL))
         return 1;
     TRY(cuMemGetInfo_v2(&before, &total));
+    if (count > 2)
+        TRY(cuMemAlloc_v2(&beside, (size_t)atoi(arguments[2]) << 30));
     if (is(way, "linear")) {
         TRY(cuMemAlloc_v2(&at, BYTES));
     } else if (is(way, "pitched")) {
@@ -147,6 +150,8 @@ int main(int count, char **arguments) {
         TRY(cuMemFreeAsync(at, NULL));
     else
         TRY(cuMemFree_v2(at));
+    if (beside)
+        TRY(cuMemFree_v2(beside));
     TRY(cuCtxSynchronize());
     TRY(cuMemGetInfo_v2(&after, &total));
     printf("{\"lost\": %lld}\n", (long long)before - (long long)after);

@@ -300,6 +300,20 @@ fn what_would_disturb_a_capture_ends_it() {
 }
 
 #[test]
+fn asking_about_the_legacy_stream_disturbs_no_capture() {
+    let _alone = alone();
+    // One that the legacy stream would wait for.
+    let blocking = stream(0);
+    ok!(cuStreamBeginCapture_v2(blocking, RELAXED));
+    let mut status = 9;
+    assert_eq!(code!(cuStreamIsCapturing(NULL, &mut status)), 906);
+    assert_eq!(end(blocking).0, CUDA_SUCCESS);
+    ok!(cuStreamBeginCapture_v2(blocking, RELAXED));
+    assert_eq!(code!(cuStreamSynchronize(NULL)), 906);
+    assert_eq!(end(blocking).0, 901, "doing something in it does");
+}
+
+#[test]
 fn memory_of_a_captured_allocation_is_there_for_every_run() {
     let _alone = alone();
     let result = alloc(64);

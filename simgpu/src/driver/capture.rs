@@ -140,14 +140,17 @@ pub(crate) fn forbid() -> Outcome {
     outcome
 }
 
-/// Fails where the legacy default stream would have to wait for a stream that is captured.
-pub(crate) fn forbid_legacy(streams: &[Arc<Stream>]) -> Outcome {
+/// Fails where the legacy default stream would have to wait for a stream that is captured. The capture fails by that
+/// where the call would do something in the stream; one that only asks about it does no harm (cuda.h on
+/// `cuStreamIsCapturing`: "The blocking stream capture is not invalidated").
+pub(crate) fn forbid_legacy(streams: &[Arc<Stream>], asks: bool) -> Outcome {
     if COUNT.load(Ordering::Acquire) == 0 {
         return Ok(());
     }
     for stream in streams.iter().filter(|stream| stream.kind == Kind::Blocking) {
         if let Some(tip) = &*lock(&stream.capture) {
-            return Err(tip.capture.spoil(CUDA_ERROR_STREAM_CAPTURE_IMPLICIT));
+            let code = CUDA_ERROR_STREAM_CAPTURE_IMPLICIT;
+            return Err(if asks { code } else { tip.capture.spoil(code) });
         }
     }
     Ok(())

@@ -168,8 +168,17 @@ impl Stream {
 
     /// Fails for the legacy default stream while a stream that it would wait for is captured.
     pub(crate) fn check_implicit(&self) -> Outcome {
+        self.check_legacy(false)
+    }
+
+    /// The same for a call that only asks about the stream.
+    pub(crate) fn check_asking(&self) -> Outcome {
+        self.check_legacy(true)
+    }
+
+    fn check_legacy(&self, asks: bool) -> Outcome {
         match self.context.upgrade() {
-            Some(context) if self.is_legacy() => capture::forbid_legacy(&context.streams()),
+            Some(context) if self.is_legacy() => capture::forbid_legacy(&context.streams(), asks),
             _ => Ok(()),
         }
     }

@@ -67,7 +67,7 @@ impl Info {
     fn tell(self, stream: CUstream, default: DefaultStream) -> Outcome {
         let stream = Stream::resolve(stream, default)?;
         present(self.status)?;
-        stream.check_implicit()?;
+        stream.check_asking()?;
         let capture = lock(&stream.capture);
         let status = match &*capture {
             None => CU_STREAM_CAPTURE_STATUS_NONE,

@@ -158,9 +158,10 @@ pub(crate) fn made_here() -> Option<ObjectId> {
     }
 }
 
-/// The driver made an object of VRAM: what becomes of it.
-pub(crate) fn object_made(object: ObjectId, size: Bytes) -> Wish {
-    let wish = match CALL.get() {
+/// The driver made an object of VRAM: what becomes of it, and whether it is a pool's.
+pub(crate) fn object_made(object: ObjectId, size: Bytes) -> (Wish, bool) {
+    let call = CALL.get();
+    let wish = match call {
         Call::Open(asked) if asked.pooled => {
             let least = life::joined().map_or(Bytes::ZERO, |joined| joined.settings.color_min);
             if size >= least { Wish::Color } else { Wish::Stock }
@@ -180,5 +181,5 @@ pub(crate) fn object_made(object: ObjectId, size: Bytes) -> Wish {
         pager::count_uncolored(joined, size);
         room::taken(size);
     }
-    wish
+    (wish, matches!(call, Call::Open(Asked { pooled: true, .. })))
 }

@@ -86,8 +86,10 @@ fn devices() -> c_int {
 /// Puts the content of a coloured range onto the driver's own pages, and these in the place of others.
 fn uncolor(joined: &Joined, base: DeviceVa, mapping: &Mapping) -> Result<(), CUresult> {
     let Some(shown) = &mapping.shown else { return Ok(()) };
-    // What the program mapped itself, perhaps at several addresses, cannot be moved while it is looked at elsewhere.
-    if shown.overlay.mappings() != 1 {
+    // What the program mapped itself, perhaps at several addresses, cannot be moved while it is looked at elsewhere; nor
+    // can what pools cut allocations out of, between which the driver lets nobody copy.
+    let pooled = kernel::ledger().object(mapping.client, mapping.memory).is_some_and(|object| object.pooled);
+    if pooled || shown.overlay.mappings() != 1 {
         return Err(CUDA_ERROR_NOT_SUPPORTED);
     }
     // The driver lets copies go as far as the program asked for, which may be less than what is mapped.

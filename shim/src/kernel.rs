@@ -139,8 +139,8 @@ fn allocated(fd: c_int, size: usize, arg: *mut c_void) {
     }
     // SAFETY: an object of this class was made from parameters at this address, which the kernel wrote back.
     let memory = unsafe { (call.params as *const MemoryParams).read_unaligned() };
-    let wish = announce::object_made((call.client, call.object), Bytes::new(memory.size));
-    ledger().object_made(call.client, call.object, Object::new(fd, call.parent, &memory, wish));
+    let (wish, pooled) = announce::object_made((call.client, call.object), Bytes::new(memory.size));
+    ledger().object_made(call.client, call.object, Object::new(fd, call.parent, &memory, wish, pooled));
     coverage::vram_asked();
 }
 

@@ -32,12 +32,14 @@ pub(crate) struct Object {
     pub(crate) contiguous: bool,
     pub(crate) compressible: bool,
     pub(crate) wish: Wish,
+    /// Whether allocations of a pool are cut out of it.
+    pub(crate) pooled: bool,
     /// What it is seen as, once it is coloured.
     pub(crate) overlay: Option<Arc<Overlay>>,
 }
 
 impl Object {
-    pub(crate) fn new(fd: c_int, parent: u32, memory: &MemoryParams, wish: Wish) -> Self {
+    pub(crate) fn new(fd: c_int, parent: u32, memory: &MemoryParams, wish: Wish, pooled: bool) -> Self {
         Object {
             fd,
             parent,
@@ -46,6 +48,7 @@ impl Object {
             contiguous: memory.is_vidmem() && memory.is_contiguous(),
             compressible: memory.is_compressible(),
             wish,
+            pooled,
             overlay: None,
         }
     }

@@ -22,6 +22,7 @@ mod maps;
 mod served;
 mod slot;
 mod sync;
+mod waits;
 mod why;
 
 pub use bus::{Bus, Regime};
@@ -34,4 +35,5 @@ pub use maps::{MapBudgetExceeded, Shares};
 pub use served::Served;
 pub use slot::{Class, ColorState, Direction, Slot, SlotFull, Tenant, WaitHistogram};
 pub use sync::monotonic_nanos;
+pub use waits::Waits;
 pub use why::{Passed, Why};

@@ -5,6 +5,7 @@ use crate::lane::Lane;
 use crate::layout::{GPUS, LANES};
 use crate::served::Served;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::waits::{WAIT_BUCKETS, Waits};
 use crate::why::Passed;
 
 /// The two directions of the bus.
@@ -100,7 +101,7 @@ pub struct SlotFull;
 /// Times that copies waited for the arbiter: bucket `i` counts waits of less than 2^i microseconds (and not less than
 /// 2^(i-1)); the last one all longer ones.
 #[repr(C)]
-pub struct WaitHistogram([AtomicU32; 24]);
+pub struct WaitHistogram([AtomicU32; WAIT_BUCKETS]);
 
 impl WaitHistogram {
     /// Tenant: counts one wait.
@@ -109,20 +110,14 @@ impl WaitHistogram {
         self.0[bucket.min(self.0.len() - 1)].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The upper bound, in microseconds, of the bucket in which the given part of the waits (0 to 1) is reached; 0
-    /// where nothing waited.
+    /// What was counted, by now.
+    pub fn read(&self) -> Waits {
+        Waits::new(self.0.each_ref().map(|count| count.load(Ordering::Relaxed)))
+    }
+
+    /// [`Waits::quantile_us`] of what was counted by now.
     pub fn quantile_us(&self, part: f64) -> u64 {
-        let counts: Vec<u64> = self.0.iter().map(|n| n.load(Ordering::Relaxed).into()).collect();
-        let total: u64 = counts.iter().sum();
-        let wanted = (total as f64 * part).ceil() as u64;
-        let mut seen = 0;
-        for (i, count) in counts.iter().enumerate() {
-            seen += count;
-            if total > 0 && seen >= wanted {
-                return 1 << i;
-            }
-        }
-        0
+        self.read().quantile_us(part)
     }
 
     pub(crate) fn clear(&self) {

@@ -132,4 +132,10 @@ fn wait_times_are_told_by_their_quantile() {
     }
     waits.record(900);
     assert_eq!((waits.quantile_us(0.5), waits.quantile_us(0.99), waits.quantile_us(1.0)), (4, 4, 1024));
+    let read = waits.read();
+    assert_eq!(read.quantile_us(1.0), 1024);
+    let counted: Vec<_> = read.buckets().filter(|&(_, count)| count > 0).collect();
+    assert_eq!(counted, [(Some(4), 99), (Some(1024), 1)]);
+    waits.record(u64::MAX);
+    assert_eq!(waits.read().buckets().last(), Some((None, 1)));
 }

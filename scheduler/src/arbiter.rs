@@ -2,6 +2,7 @@
 
 use crate::bus::{Activity, BusGate};
 use crate::error::ArbiterError;
+use crate::metrics::{self, MetricsSocket};
 use crate::pace::{Pace, Pause};
 use crate::stop::Stop;
 use crate::tables::{Publisher, Tables};
@@ -38,6 +39,8 @@ pub struct Options {
     pub map_tenants: u64,
     /// The size of a piece of a contended copy; where it is not given, it follows from who waits.
     pub piece: Option<Bytes>,
+    /// Where metrics are served.
+    pub metrics: Option<MetricsSocket>,
     /// Where the channel hashes come from.
     pub tables: Box<dyn Tables>,
 }
@@ -45,13 +48,14 @@ pub struct Options {
 impl Options {
     /// The usual options for a region at this path.
     pub fn new(region: PathBuf, tables: Box<dyn Tables>) -> Self {
-        Options { region, map_budget: DEFAULT_MAP_BUDGET, map_tenants: DEFAULT_MAP_TENANTS, piece: None, tables }
+        let (map_budget, map_tenants) = (DEFAULT_MAP_BUDGET, DEFAULT_MAP_TENANTS);
+        Options { region, map_budget, map_tenants, piece: None, metrics: None, tables }
     }
 }
 
 /// Is the arbiter until `stop` is requested; then removes the region's file. A region that a dead arbiter left is taken
 /// over with the tenants in it, unless the map budget is to be shared in a way that what they hold does not allow.
-pub fn run(options: Options, stop: &Stop) -> Result<(), ArbiterError> {
+pub fn run(mut options: Options, stop: &Stop) -> Result<(), ArbiterError> {
     if let Some(piece) = options.piece
         && !(LEAST_PIECE..=MOST_PIECE).contains(&piece)
     {
@@ -75,6 +79,8 @@ pub fn run(options: Options, stop: &Stop) -> Result<(), ArbiterError> {
             .name("missile-watch".to_owned())
             .spawn_scoped(scope, || watch.ring_until_end(&layout.header.doorbell))
             .map_err(|error| ArbiterError::Watch { what: "thread", error })?;
+        // Before the arbiter says that it is there: who sees it can have its metrics.
+        let _metrics = metrics::serve(scope, options.metrics.take(), &path)?;
         Arbiter::new(layout, options, &watch).run_until(stop);
         Ok(())
     });

@@ -58,6 +58,14 @@ pub enum ArbiterError {
         /// Its answer.
         error: io::Error,
     },
+    /// Metrics cannot be served, although their place could be had.
+    #[error("cannot serve metrics: cannot {what}: {error}")]
+    Metrics {
+        /// What the system refused.
+        what: &'static str,
+        /// Its answer.
+        error: io::Error,
+    },
     /// The region's file could not be removed at the end.
     #[error("the arbiter has ended but cannot remove its region {}: {error}; remove the file by hand", path.display())]
     Remove {

@@ -13,6 +13,7 @@ mod bus;
 mod error;
 mod gate;
 mod meter;
+mod metrics;
 mod pace;
 mod queue;
 mod sizer;
@@ -24,6 +25,7 @@ mod watch;
 
 pub use arbiter::{DEFAULT_MAP_BUDGET, DEFAULT_MAP_TENANTS, Options, run};
 pub use error::ArbiterError;
+pub use metrics::{MetricsAddress, MetricsAddressError, MetricsSocket, MetricsSocketError, metrics_of};
 pub use queue::{FairQueue, VirtualTime, Want};
 pub use snapshot::{ArbiterState, BusState, MapState, Snapshot, TenantState, snapshot};
 pub use stop::Stop;

@@ -1,6 +1,6 @@
 //! What an onlooker sees of the arbiter and its tenants: for `top`, as JSON or as a table.
 
-use region::{ColorState, Direction, Regime, Region, Slot, WaitHistogram};
+use region::{ColorState, Direction, Regime, Region, Slot, Waits};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -60,7 +60,7 @@ pub struct MapState {
 }
 
 /// One tenant, as it describes itself.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct TenantState {
     /// Its process id.
     pub pid: u32,
@@ -86,6 +86,9 @@ pub struct TenantState {
     pub ferried_bytes: u64,
     /// The time within which 99 of 100 copies were let go, in microseconds.
     pub copy_wait_us_p99: u64,
+    /// How long copies waited, as the tenant saw it.
+    #[serde(skip)]
+    pub copy_wait: Waits,
     /// What the arbiter saw of the tenant's copies, by direction.
     pub served: BTreeMap<&'static str, ServedState>,
     /// Kernels launched.
@@ -120,6 +123,12 @@ pub struct ServedState {
     pub service_us_p50: u64,
     /// 99 of 100 pieces were done within this time after they had leave.
     pub service_us_p99: u64,
+    /// All waits.
+    #[serde(skip)]
+    pub waits: Waits,
+    /// All times from leave to done.
+    #[serde(skip)]
+    pub services: Waits,
 }
 
 /// Reads the state of the machine from the region, at `now` on the monotonic clock.
@@ -168,6 +177,8 @@ fn tenant_state(slot: &Slot) -> Option<TenantState> {
         (_, Some(other)) => other.name(),
         (_, None) => "unknown",
     };
+    let served = Direction::ALL.map(|direction| (direction, served_state(&slot.served[direction as usize])));
+    let copy_wait = tenant.copy_wait.read();
     Some(TenantState {
         pid,
         name: tenant.name(),
@@ -180,15 +191,12 @@ fn tenant_state(slot: &Slot) -> Option<TenantState> {
         d2h_bytes: moved(Direction::D2h),
         d2d_bytes: number(&tenant.on_device),
         ferried_bytes: number(&tenant.ferried),
-        served: Direction::ALL
-            .map(|direction| (direction.name(), served_state(&slot.served[direction as usize])))
-            .into(),
-        copy_wait_us_p99: slot
-            .served
+        copy_wait_us_p99: served
             .iter()
-            .map(|served| &served.waits)
-            .chain([&tenant.copy_wait])
-            .fold(0, |longest, waits| longest.max(waits.quantile_us(0.99))),
+            .map(|(_, served)| served.wait_us_p99)
+            .fold(copy_wait.quantile_us(0.99), u64::max),
+        copy_wait,
+        served: served.map(|(direction, served)| (direction.name(), served)).into(),
         launches: number(&tenant.launches),
         graph_launches: number(&tenant.graph_launches),
         sms: Some(tenant.sms.load(Ordering::Relaxed)).filter(|&sms| sms != 0),
@@ -202,12 +210,14 @@ fn tenant_state(slot: &Slot) -> Option<TenantState> {
 }
 
 fn served_state(served: &region::Served) -> ServedState {
-    let within = |times: &WaitHistogram, part| times.quantile_us(part);
+    let (waits, services) = (served.waits.read(), served.services.read());
     ServedState {
-        wait_us_p50: within(&served.waits, 0.5),
-        wait_us_p99: within(&served.waits, 0.99),
-        service_us_p50: within(&served.services, 0.5),
-        service_us_p99: within(&served.services, 0.99),
+        wait_us_p50: waits.quantile_us(0.5),
+        wait_us_p99: waits.quantile_us(0.99),
+        service_us_p50: services.quantile_us(0.5),
+        service_us_p99: services.quantile_us(0.99),
+        waits,
+        services,
     }
 }
 

@@ -2,12 +2,16 @@
 
 use crate::failure::{Failure, Outcome};
 use crate::interrupt::stop_on_signals;
+use crate::output::print;
 use crate::private_folder::make_private;
 use crate::tables::TableFolder;
 use crate::{governance::Governance, mps};
 use hashprobe::Table;
 use region::Region;
-use scheduler::{ArbiterError, DEFAULT_MAP_BUDGET, DEFAULT_MAP_TENANTS, Options};
+use scheduler::{
+    ArbiterError, DEFAULT_MAP_BUDGET, DEFAULT_MAP_TENANTS, MetricsAddress, MetricsSocket, Options, metrics_of,
+};
+use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -39,6 +43,12 @@ pub struct Arguments {
     /// The size of the pieces that contended copies go in; by default it follows from who waits
     #[arg(long, value_name = "SIZE")]
     piece: Option<Piece>,
+    /// Serve metrics for Prometheus at PORT or 127.0.0.1:PORT, [::1]:PORT, or the Unix socket unix:PATH
+    ///
+    /// Every user of the machine can read metrics at a port; a Unix socket is this user's alone. Port 0 stands for any
+    /// free one. Metrics are at /metrics, in the OpenMetrics format. An arbiter that runs already is not changed.
+    #[arg(long, value_name = "ADDR")]
+    metrics: Option<OsString>,
 }
 
 /// A size that is shown as it is read.
@@ -69,6 +79,7 @@ pub fn run(arguments: Arguments) -> Outcome {
     if let Some(table) = &settings.table {
         Table::load(table).map_err(Failure::usage)?;
     }
+    let metrics = arguments.metrics.as_deref().map(MetricsAddress::parse).transpose().map_err(Failure::usage)?;
     let region = settings.region;
     if let Some(folder) = region.parent().filter(|folder| *folder == crate::private_folder::runtime_folder()) {
         make_private(folder).map_err(Failure::failed)?;
@@ -77,9 +88,21 @@ pub fn run(arguments: Arguments) -> Outcome {
         mps::check_installed().map_err(Failure::impossible)?;
     }
     if let Some(pid) = living_arbiter(&region) {
-        return Err(Failure::failed(format!("an arbiter is already running (process {pid}): `missile down` ends it")));
+        return Err(already_running(pid, &region, metrics.as_ref()));
     }
-    if arguments.foreground { be_the_arbiter(&arguments, &region) } else { start_in_background(&arguments, &region) }
+    match arguments.foreground {
+        true => be_the_arbiter(&arguments, metrics, &region),
+        false => start_in_background(&arguments, metrics.as_ref(), &region),
+    }
+}
+
+fn already_running(pid: u32, region: &Path, metrics: Option<&MetricsAddress>) -> Failure {
+    let how = match (metrics_of(region), metrics) {
+        (Some(served), Some(_)) => format!(" and goes on serving metrics at {served}"),
+        (None, Some(_)) => " and goes on without metrics".to_owned(),
+        (_, None) => String::new(),
+    };
+    Failure::failed(format!("an arbiter is already running (process {pid}){how}: `missile down` ends it"))
 }
 
 /// The process that holds the region.
@@ -88,8 +111,12 @@ fn living_arbiter(region: &Path) -> Option<u32> {
     region.arbiter_is_alive().then(|| region.layout().header.arbiter_pid.load(Ordering::Acquire))
 }
 
-fn be_the_arbiter(arguments: &Arguments, region: &Path) -> Outcome {
+fn be_the_arbiter(arguments: &Arguments, metrics: Option<MetricsAddress>, region: &Path) -> Outcome {
     let stop = stop_on_signals().map_err(Failure::failed)?;
+    let metrics = metrics.map(MetricsSocket::bind).transpose().map_err(Failure::failed)?;
+    if let Some(metrics) = &metrics {
+        print(&format!("metrics at {}\n", metrics.address()))?;
+    }
     if arguments.mps {
         mps::start(region).map_err(Failure::failed)?;
     }
@@ -98,6 +125,7 @@ fn be_the_arbiter(arguments: &Arguments, region: &Path) -> Outcome {
         map_budget: arguments.map_budget,
         map_tenants: arguments.map_tenants,
         piece: arguments.piece.map(|piece| piece.0),
+        metrics,
         tables: Box::new(TableFolder::default()),
     };
     let ended = scheduler::run(options, stop).map_err(|error| match error {
@@ -110,7 +138,7 @@ fn be_the_arbiter(arguments: &Arguments, region: &Path) -> Outcome {
     ended.and(quit.map(|_| ()))
 }
 
-fn start_in_background(arguments: &Arguments, region: &Path) -> Outcome {
+fn start_in_background(arguments: &Arguments, metrics: Option<&MetricsAddress>, region: &Path) -> Outcome {
     let log = region.with_extension("log");
     let cannot = |error: io::Error| Failure::failed(format!("cannot start the arbiter in the background: {error}"));
     let output = OpenOptions::new()
@@ -126,6 +154,9 @@ fn start_in_background(arguments: &Arguments, region: &Path) -> Outcome {
     command.args(["--map-tenants", &arguments.map_tenants.to_string()]);
     if let Some(piece) = arguments.piece {
         command.args(["--piece", &piece.to_string()]);
+    }
+    if let Some(metrics) = metrics {
+        command.arg("--metrics").arg(metrics.to_os_string());
     }
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(output).current_dir("/");
     // SAFETY: setsid is safe between fork and exec; it leaves the terminal, so that Ctrl-C there does not reach it.
@@ -143,8 +174,8 @@ fn wait_until_held(mut arbiter: Child, region: &Path, log: &Path) -> Outcome {
     let started = Instant::now();
     while started.elapsed() < START {
         if living_arbiter(region) == Some(arbiter.id()) {
-            println!("arbiter {} holds {}", arbiter.id(), region.display());
-            return Ok(());
+            let metrics = metrics_of(region).map_or_else(String::new, |served| format!("metrics at {served}\n"));
+            return print(&format!("arbiter {} holds {}\n{metrics}", arbiter.id(), region.display()));
         }
         if let Ok(Some(status)) = arbiter.try_wait() {
             let said = fs::read_to_string(log).unwrap_or_default();

@@ -11,7 +11,9 @@ const START: &str = "`missile up`";
 /// The check.
 pub fn check(case: &Case) -> Finding {
     match &case.snapshot {
-        Ok(Snapshot { arbiter: Some(arbiter), .. }) => alive(arbiter, process(arbiter.pid)),
+        Ok(Snapshot { arbiter: Some(arbiter), .. }) => {
+            alive(arbiter, process(arbiter.pid), scheduler::metrics_of(&case.settings.region))
+        }
         Ok(_) => {
             let region = case.settings.region.display();
             Finding::bad(format!("none is running: nobody holds {region}"), START)
@@ -30,11 +32,12 @@ struct Process {
     is_stopped: bool,
 }
 
-fn alive(arbiter: &ArbiterState, process: Option<Process>) -> Finding {
+fn alive(arbiter: &ArbiterState, process: Option<Process>, metrics: Option<String>) -> Finding {
     let ArbiterState { pid, uptime_s } = arbiter;
     match process {
         Some(Process { name, is_stopped: false }) if name.starts_with("missile") => {
-            Finding::good(format!("process {pid}, running for {}", duration(*uptime_s)))
+            let metrics = metrics.map_or_else(String::new, |served| format!(", metrics at {served}"));
+            Finding::good(format!("process {pid}, running for {}{metrics}", duration(*uptime_s)))
         }
         Some(Process { name, is_stopped: true }) if name.starts_with("missile") => {
             Finding::bad(format!("process {pid} is stopped: tenants run ungoverned"), format!("`kill -CONT {pid}`"))
@@ -82,11 +85,13 @@ mod tests {
     fn a_stopped_or_foreign_arbiter_is_not_ok() {
         let arbiter = ArbiterState { pid: 7, uptime_s: 200.0 };
         let process = |name: &str, is_stopped| Some(Process { name: name.to_owned(), is_stopped });
-        let good = alive(&arbiter, process("missile", false));
+        let good = alive(&arbiter, process("missile", false), None);
         assert_eq!((good.ok, good.detail.as_str()), (true, "process 7, running for 3 min"));
-        assert!(alive(&arbiter, process("missile", true)).fix.is_some_and(|fix| fix.contains("-CONT 7")));
+        let served = alive(&arbiter, process("missile", false), Some("unix:/m".to_owned()));
+        assert_eq!((served.ok, served.detail.as_str()), (true, "process 7, running for 3 min, metrics at unix:/m"));
+        assert!(alive(&arbiter, process("missile", true), None).fix.is_some_and(|fix| fix.contains("-CONT 7")));
         for foreign in [None, process("sh", false)] {
-            assert!(alive(&arbiter, foreign).fix.is_some_and(|fix| fix.contains("namespace")));
+            assert!(alive(&arbiter, foreign, None).fix.is_some_and(|fix| fix.contains("namespace")));
         }
     }
 }

@@ -40,32 +40,16 @@ fn described(tenant: &TenantState) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeMap;
 
     fn tenant(pid: u32, bypassed: u64, bypassed_by: Option<&str>) -> TenantState {
         TenantState {
             pid,
             name: "python3".to_owned(),
             class: Some("be"),
-            weight: 1024,
-            color: None,
-            colored_bytes: 0,
-            uncolored_bytes: 0,
-            h2d_bytes: 0,
-            d2h_bytes: 0,
-            d2d_bytes: 0,
-            ferried_bytes: 0,
-            served: std::collections::BTreeMap::new(),
-            copy_wait_us_p99: 0,
-            launches: 0,
-            graph_launches: 0,
-            sms: None,
             state: "coloured",
-            maps: 0,
-            gate_timeouts: 0,
             bypassed,
             bypassed_by: bypassed_by.map(str::to_owned),
-            passed: BTreeMap::new(),
+            ..TenantState::default()
         }
     }
 

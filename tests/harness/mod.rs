@@ -9,6 +9,7 @@ pub mod c;
 pub mod conformance;
 pub mod files;
 pub mod programs;
+pub mod scrape;
 pub mod ways;
 
 use serde_json::Value;

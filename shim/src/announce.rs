@@ -98,11 +98,12 @@ fn wanted(asked: &Asked) -> Decision<()> {
         return Decision::PassThrough(Why::ColoringOff);
     }
     let Some(gpu) = gpus::current(joined) else { return Decision::PassThrough(Why::Unproven) };
-    // Where nothing can be coloured, that is said as the memory is mapped.
-    if !gpus::may_color(joined, gpu) {
+    // Where nothing can be coloured, that is said as the memory is mapped. Asked only until the proof is given: it takes
+    // a lock, and pools are asked for memory often.
+    if !proof::is_given(gpu) && !gpus::may_color(joined, gpu) {
         return Decision::Govern(());
     }
-    match proof::given(joined, gpu).and_then(|()| room::for_donors(asked.least)) {
+    match proof::give(joined, gpu).and_then(|()| room::for_donors(asked.least)) {
         Ok(()) => Decision::Govern(()),
         Err(why) => Decision::PassThrough(why),
     }

@@ -85,6 +85,10 @@ pub(crate) enum Verdict {
 
 /// The driver mapped a range. If its object is to be coloured, or is, has it show the right pages.
 pub(crate) fn range_mapped(fd: c_int, map: &MapExternalAllocation) -> Verdict {
+    // What is not to be coloured never is, and must not wait while another thread colours a large object.
+    if !kernel::ledger().object(map.client, map.memory).is_some_and(Object::concerns_the_pager) {
+        return Verdict::Mapped;
+    }
     let _paging = PAGING.lock().unwrap_or_else(PoisonError::into_inner);
     let Some(object) = kernel::ledger().object(map.client, map.memory).cloned() else { return Verdict::Mapped };
     match (object.wish, &object.overlay) {

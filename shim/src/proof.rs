@@ -31,9 +31,14 @@ static TRYING: Mutex<()> = Mutex::new(());
 /// The map request for the scratch object, and the descriptor that it came by.
 static CAUGHT: Mutex<Option<(c_int, Box<MapExternalAllocation>)>> = Mutex::new(None);
 
-/// Makes sure that the pager has proved itself on the GPU with this index of the region.
-pub(crate) fn given(joined: &Joined, gpu: usize) -> Result<(), Why> {
-    if DONE.load(Ordering::Acquire) >> gpu & 1 == 1 {
+/// Whether the pager has proved itself on the GPU with this index of the region.
+pub(crate) fn is_given(gpu: usize) -> bool {
+    DONE.load(Ordering::Acquire) >> gpu & 1 == 1
+}
+
+/// Makes sure that it has.
+pub(crate) fn give(joined: &Joined, gpu: usize) -> Result<(), Why> {
+    if is_given(gpu) {
         return Ok(());
     }
     // A capture in the process would be lost by what the test does.
@@ -41,7 +46,7 @@ pub(crate) fn given(joined: &Joined, gpu: usize) -> Result<(), Why> {
         return Err(Why::Unproven);
     }
     let _trying = TRYING.lock().unwrap_or_else(PoisonError::into_inner);
-    if DONE.load(Ordering::Acquire) >> gpu & 1 == 1 {
+    if is_given(gpu) {
         return Ok(());
     }
     match try_on_scratch() {

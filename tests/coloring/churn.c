@@ -1,38 +1,9 @@
 /* churn CYCLES THREADS MOST_MIB: each thread takes, moves and gives back buffers of random sizes in random ways, and
  * looks at every word of each before it gives it back. Says how many words were wrong and how much memory is missing. */
-#define DIRECT
-#include "../paths/cuda.h"
+#include "memory.h"
 #include <pthread.h>
 #include <stdint.h>
 #include <time.h>
-
-typedef unsigned long long Handle;
-typedef struct {
-    int type, id;
-} Location;
-typedef struct {
-    int type, handle_types;
-    Location location;
-    void *win32;
-    unsigned char rest[8];
-} Properties;
-typedef struct {
-    Location location;
-    int flags;
-} Access;
-
-int cuMemGetInfo_v2(size_t *free, size_t *total);
-int cuMemcpyDtoD_v2(CUdeviceptr to, CUdeviceptr from, size_t bytes);
-int cuMemAllocAsync(CUdeviceptr *address, size_t bytes, void *stream);
-int cuMemFreeAsync(CUdeviceptr address, void *stream);
-int cuStreamSynchronize(void *stream);
-int cuMemCreate(Handle *handle, size_t bytes, const Properties *properties, unsigned long long flags);
-int cuMemRelease(Handle handle);
-int cuMemAddressReserve(CUdeviceptr *address, size_t bytes, size_t alignment, CUdeviceptr wanted, unsigned long long flags);
-int cuMemAddressFree(CUdeviceptr address, size_t bytes);
-int cuMemMap(CUdeviceptr address, size_t bytes, size_t offset, Handle handle, unsigned long long flags);
-int cuMemUnmap(CUdeviceptr address, size_t bytes);
-int cuMemSetAccess(CUdeviceptr address, size_t bytes, const Access *access, size_t count);
 
 enum { LINEAR, IN_ORDER, MAPPED, WAYS };
 enum { BUFFERS = 6 };
@@ -77,7 +48,7 @@ static int take(Worker *worker, Buffer *buffer, size_t bytes) {
         TRY(cuMemAllocAsync(&buffer->at, bytes, NULL));
         TRY(cuStreamSynchronize(NULL));
     } else {
-        const Properties properties = {1, 0, {1, 0}, NULL, {0}};
+        const Properties properties = {1, 0, {1, 0}, NULL, 0, 0, 0, {0}};
         const Access access = {{1, 0}, 3};
         TRY(cuMemAddressReserve(&buffer->at, bytes, 0, 0, 0));
         TRY(cuMemCreate(&buffer->handle, bytes, &properties, 0));

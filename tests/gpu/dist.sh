@@ -55,7 +55,9 @@ find tests/gpu -type f ! -name dist.sh ! -path '*/__pycache__/*' -print0 | while
 done
 cp simgpu/tests/data/proc_address_*.tsv dist/tests/gpu/
 install -D -p -m 644 tests/copies/kinds.c dist/tests/gpu/copies/kinds.c
-install -D -p -m 644 tests/coloring/churn.c dist/tests/gpu/coloring/churn.c
+for source in churn.c memory.h; do
+    install -D -p -m 644 "tests/coloring/$source" "dist/tests/gpu/coloring/$source"
+done
 install -D -p -m 644 tests/paths/cuda.h dist/tests/gpu/paths/cuda.h
 
 bytes=$(du -sb dist | cut -f1)

@@ -52,6 +52,11 @@ impl Object {
             overlay: None,
         }
     }
+
+    /// Whether the pager has anything to do as it is mapped.
+    pub(crate) fn concerns_the_pager(&self) -> bool {
+        matches!(self.wish, Wish::Color | Wish::Proof)
+    }
 }
 
 /// A part of an object at an address.

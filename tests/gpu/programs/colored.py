@@ -4,7 +4,6 @@
 and cudaMallocAsync (the variable that chooses is set by who starts this), `jax` preallocates, `cupy` has its pool.
 """
 import argparse
-import ctypes
 import json
 import os
 import sys

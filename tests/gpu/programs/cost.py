@@ -2,7 +2,6 @@
 
 For each size in MiB one line of JSON, while the allocation is held; each is freed after a line on standard input.
 """
-import ctypes
 import json
 import sys
 import time

@@ -11,7 +11,7 @@ mod copy;
 mod stream;
 
 pub(crate) use blocking::blocking;
-pub(crate) use stream::{LaneAddresses, around, forget, in_stream};
+pub(crate) use stream::{LaneAddresses, around, forget, in_stream, is_next_to_run};
 
 use crate::cut::{Extent, Parts};
 use crate::decision::{Decision, Why};
@@ -81,7 +81,7 @@ impl Turn {
 enum How {
     /// In its turn.
     InTurn(Turn),
-    /// By SMs, past the copy engine: it is on its way.
+    /// Past the copy engine: its stream waits for the kernel that does it.
     Ferried,
 }
 

@@ -49,6 +49,9 @@ macro_rules! govern {
     (free pool $name:ident, $real:ident, $forward:ident, ($pool:ident)) => {
         hooks::free::pool($forward, $pool)
     };
+    (free host $name:ident, $real:ident, $forward:ident, ($p:ident)) => {
+        hooks::free::host($forward)
+    };
     (free linear $name:ident, $real:ident, $forward:ident, ($dptr:ident)) => {
         hooks::free::linear($forward, $dptr)
     };

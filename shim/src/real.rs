@@ -176,6 +176,7 @@ macro_rules! own_use {
     ($($name:ident($($ty:ty),*);)*) => { declare! { $($name($($ty),*) -> std::ptr::null_mut();)* } };
 }
 own_use! {
+    cuCtxGetCurrent(*mut CUcontext);
     cuCtxGetDevice(*mut CUdevice);
     cuCtxGetId(CUcontext, *mut u64);
     cuCtxSynchronize();
@@ -190,6 +191,7 @@ own_use! {
     cuModuleGetFunction(*mut CUfunction, *mut c_void, *const c_char);
     cuModuleLoadData(*mut *mut c_void, *const c_void);
     cuStreamQuery(CUstream);
+    cuStreamGetCtx(CUstream, *mut CUcontext);
     cuStreamGetFlags(CUstream, *mut c_uint);
     cuStreamIsCapturing(CUstream, *mut c_uint);
     cuStreamSynchronize(CUstream);

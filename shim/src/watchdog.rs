@@ -2,10 +2,11 @@
 //!
 //! It starts after the process joined, sleeps 200 ms at a time while no copy is under way, and looks every 10 ms while
 //! one is. If the arbiter is gone, or stopped, all gates of this tenant are opened and copies go ungated until it is
-//! back; if it lives but a lane made no progress for a second, that lane's gate is opened for what is in it. Beside that it looks for
-//! libraries that go past this one ([`crate::coverage`]).
+//! back; if it lives but a lane made no progress for a second, that lane's gate is opened for what is in it. Copies past
+//! the copy engine that do not begin are given back to it ([`crate::ferry`]). Beside that it looks for libraries that go
+//! past this one ([`crate::coverage`]).
 
-use crate::coverage;
+use crate::{coverage, ferry};
 use crate::life::{self, Joined};
 use crate::log::{info, warning};
 use region::{Class, Direction, GPUS, Lane, Region, monotonic_nanos};
@@ -77,7 +78,7 @@ fn watch() {
         }
         // Announced before the last glance, so that a copy submitted in between is either seen here or unparks.
         RESTS.store(true, Ordering::SeqCst);
-        if !lanes(joined).any(Lane::is_outstanding) {
+        if !lanes(joined).any(Lane::is_outstanding) && !ferry::is_under_way() {
             std::thread::park_timeout(RESTING);
         }
         RESTS.store(false, Ordering::SeqCst);
@@ -117,6 +118,7 @@ fn look(joined: &Joined, held: &mut Vec<Option<Held>>) -> bool {
             lane.open_all();
         }
     }
+    busy |= ferry::look(joined, now);
     let was_silent = joined.silent.load(Ordering::Relaxed);
     let silent = !alive || unanswered || (was_silent && stale);
     if silent {

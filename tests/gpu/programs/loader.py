@@ -61,7 +61,6 @@ def load():
     batches = [torch.randint(0, 255, (64 << 20,), dtype=torch.uint8) for _ in range(2)]
     if role == "pinned":
         batches = [batch.pin_memory() for batch in batches]
-    sums = [int(batch.sum(dtype=torch.int64)) for batch in batches]
     device = [torch.empty_like(batch, device="cuda") for batch in batches]
     device[0].copy_(batches[0])
     stream = torch.cuda.Stream()
@@ -72,12 +71,11 @@ def load():
             which = copied % 2
             device[which].copy_(batches[which], non_blocking=True)
             copied += 1
-            if copied % 16 == 0:
-                right &= int(device[which].sum(dtype=torch.int64)) == sums[which]
-            elif copied % 4 == 0:
+            if copied % 4 == 0:
                 stream.synchronize()
         stream.synchronize()
     elapsed = time.perf_counter() - begun
+    # Only now, as a kernel on every SM would hold the server up by itself: what is measured is the copies.
     for batch, there in zip(batches, device):
         right &= torch.equal(there.cpu(), batch)
     return {"gbps": copied * (64 << 20) / elapsed / 1e9, "right": right}

@@ -1,0 +1,106 @@
+//! The kernel that copies, in each context that needs it.
+
+use super::berth::BERTHS;
+use super::memory::Current;
+use crate::log::warning;
+use crate::{captures, real};
+use abi::cuda::*;
+use std::ffi::{c_uint, c_void};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use units::Bytes;
+
+const MODULE: &str = concat!(include_str!("../ferry.ptx"), "\0");
+const BLOCKS: c_uint = 2;
+const THREADS: c_uint = 512;
+/// What the kernel moves at a time.
+pub(super) const UNIT: u64 = 16;
+
+/// The module keeps something for so many berths.
+const _: () = assert!(BERTHS == 16);
+
+/// What the kernel is to do. All addresses are the device's.
+pub(super) struct Order {
+    pub(super) to: CUdeviceptr,
+    pub(super) from: CUdeviceptr,
+    pub(super) bytes: Bytes,
+    /// The berth's words.
+    pub(super) words: CUdeviceptr,
+    pub(super) berth: u32,
+    pub(super) ticket: u32,
+}
+
+/// Launches the kernel in a stream of its context; whether that was done.
+pub(super) fn launch(function: CUfunction, stream: CUstream, order: &Order) -> bool {
+    let Some(launch) = real::cuLaunchKernel.get() else { return false };
+    let bytes = order.bytes.get();
+    let Order { mut to, mut from, mut words, mut berth, mut ticket, .. } = *order;
+    let (mut whole, mut rest) = (bytes / UNIT * UNIT, (bytes % UNIT) as u32);
+    let mut arguments: [*mut c_void; 7] = [
+        (&raw mut to).cast(),
+        (&raw mut from).cast(),
+        (&raw mut whole).cast(),
+        (&raw mut rest).cast(),
+        (&raw mut words).cast(),
+        (&raw mut ticket).cast(),
+        (&raw mut berth).cast(),
+    ];
+    // SAFETY: the kernel's parameters are these seven; both ranges are mapped for the device as a whole, and the program
+    // gave them to this copy until its stream is past it, which waits for the kernel's answer. The words live for ever.
+    let launched = unsafe {
+        launch(function, BLOCKS, 1, 1, THREADS, 1, 1, 0, stream, arguments.as_mut_ptr(), std::ptr::null_mut())
+    };
+    launched == CUDA_SUCCESS
+}
+
+/// The kernel in one context.
+struct Loaded {
+    /// The context's number; 0 while the place is free.
+    context: AtomicU64,
+    /// The kernel; 0 where the context does not take it.
+    function: AtomicUsize,
+}
+
+/// How many contexts are known; in more than these copies go another way.
+const CONTEXTS: usize = 16;
+static LOADED: [Loaded; CONTEXTS] =
+    [const { Loaded { context: AtomicU64::new(0), function: AtomicUsize::new(0) } }; CONTEXTS];
+static LOADING: Mutex<()> = Mutex::new(());
+
+/// The kernel in the current context, loaded there the first time.
+pub(super) fn of(current: &Current) -> Option<CUfunction> {
+    let find = || LOADED.iter().find(|loaded| loaded.context.load(Ordering::Acquire) == current.number);
+    let known = |loaded: &Loaded| match loaded.function.load(Ordering::Relaxed) {
+        0 => None,
+        function => Some(function as CUfunction),
+    };
+    if let Some(loaded) = find() {
+        return known(loaded);
+    }
+    // Loading may wait for the device, which would end a capture.
+    if captures::any() {
+        return None;
+    }
+    let _loading = LOADING.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(loaded) = find() {
+        return known(loaded);
+    }
+    let place = LOADED.iter().find(|loaded| loaded.context.load(Ordering::Relaxed) == 0)?;
+    let function = load();
+    place.function.store(function.map_or(0, |function| function as usize), Ordering::Relaxed);
+    place.context.store(current.number, Ordering::Release);
+    function
+}
+
+fn load() -> Option<CUfunction> {
+    let (mut module, mut function) = (std::ptr::null_mut(), std::ptr::null_mut());
+    // SAFETY: the text ends with a NUL; the function writes a handle.
+    let loaded = unsafe { real::cuModuleLoadData.get()?(&mut module, MODULE.as_ptr().cast()) };
+    if loaded != CUDA_SUCCESS {
+        warning!("copies go by the copy engine alone: the driver does not take the kernel for them (error {loaded})");
+        return None;
+    }
+    // SAFETY: the module was loaded just now, and the name ends with a NUL.
+    let found = unsafe { real::cuModuleGetFunction.get()?(&mut function, module, c"missile_ferry".as_ptr()) };
+    (found == CUDA_SUCCESS).then_some(function)
+}

@@ -56,22 +56,22 @@ macro_rules! govern {
         hooks::free::linear($forward, $dptr)
     };
     (copy h2d $name:ident, $real:ident, $forward:ident, ($dst:ident, $src:ident, $bytes:ident)) => {
-        hooks::copy::blocking!(Traffic::to_device($dst, $bytes), $forward, $real($dst, $src))
+        hooks::copy::blocking!(Traffic::to_device($dst, $src, $bytes), $forward, $real($dst, $src))
     };
     (copy d2h $name:ident, $real:ident, $forward:ident, ($dst:ident, $src:ident, $bytes:ident)) => {
-        hooks::copy::blocking!(Traffic::to_host($src, $bytes), $forward, $real($dst, $src))
+        hooks::copy::blocking!(Traffic::to_host($dst, $src, $bytes), $forward, $real($dst, $src))
     };
     (copy unified $name:ident, $real:ident, $forward:ident, ($dst:ident, $src:ident, $bytes:ident)) => {
         hooks::copy::blocking!(Traffic::unified($dst, $src, $bytes), $forward, $real($dst, $src))
     };
     (copy h2d_async $name:ident, $real:ident, $forward:ident, ($dst:ident, $src:ident, $bytes:ident, $stream:ident)) => {
-        hooks::copy::in_stream!(Traffic::to_device($dst, $bytes), Some($src), $name, $forward, $real($dst, $src, $stream))
+        hooks::copy::in_stream!(Traffic::to_device($dst, $src, $bytes), $name, $forward, $real($dst, $src, $stream))
     };
     (copy d2h_async $name:ident, $real:ident, $forward:ident, ($dst:ident, $src:ident, $bytes:ident, $stream:ident)) => {
-        hooks::copy::in_stream!(Traffic::to_host($src, $bytes), None, $name, $forward, $real($dst, $src, $stream))
+        hooks::copy::in_stream!(Traffic::to_host($dst, $src, $bytes), $name, $forward, $real($dst, $src, $stream))
     };
     (copy unified_async $name:ident, $real:ident, $forward:ident, ($dst:ident, $src:ident, $bytes:ident, $stream:ident)) => {
-        hooks::copy::in_stream!(Traffic::unified($dst, $src, $bytes), Some($src as *const c_void), $name, $forward, $real($dst, $src, $stream))
+        hooks::copy::in_stream!(Traffic::unified($dst, $src, $bytes), $name, $forward, $real($dst, $src, $stream))
     };
     (copy shaped $name:ident, $real:ident, $forward:ident, ($copy:ident)) => {
         // SAFETY: the caller's own description, or one of a part of it.
@@ -89,10 +89,10 @@ macro_rules! govern {
         gate::blocking(Traffic::array(Direction::D2h, $bytes), |_| $forward())
     };
     (copy h2a_async $name:ident, $real:ident, $forward:ident, ($dst:ident, $offset:ident, $src:ident, $bytes:ident, $stream:ident)) => {
-        gate::in_stream(Traffic::array(Direction::H2d, $bytes), hooks::stream::named($stream, stringify!($name)), None, |_| $forward())
+        gate::in_stream(Traffic::array(Direction::H2d, $bytes), hooks::stream::named($stream, stringify!($name)), |_| $forward())
     };
     (copy a2h_async $name:ident, $real:ident, $forward:ident, ($dst:ident, $src:ident, $offset:ident, $bytes:ident, $stream:ident)) => {
-        gate::in_stream(Traffic::array(Direction::D2h, $bytes), hooks::stream::named($stream, stringify!($name)), None, |_| $forward())
+        gate::in_stream(Traffic::array(Direction::D2h, $bytes), hooks::stream::named($stream, stringify!($name)), |_| $forward())
     };
     (copy d2d $name:ident, $real:ident, $forward:ident, ($dst:ident, $src:ident, $bytes:ident)) => {
         hooks::copy::within($forward, $bytes)

@@ -6,9 +6,9 @@
 //! the copy engine that do not begin are given back to it ([`crate::ferry`]). Beside that it looks for libraries that go
 //! past this one ([`crate::coverage`]).
 
-use crate::{coverage, ferry};
 use crate::life::{self, Joined};
 use crate::log::{info, warning};
+use crate::{coverage, ferry};
 use region::{Class, Direction, GPUS, Lane, Region, monotonic_nanos};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};

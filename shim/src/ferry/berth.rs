@@ -238,7 +238,8 @@ impl Berth {
         }
         let (wait, write) = (real::cuStreamWaitValue32_v2.get()?, real::cuStreamWriteValue32_v2.get()?);
         let device = board.device + (self.index * size_of::<Words>()) as u64;
-        let at = |word: &AtomicU32| device + (std::ptr::from_ref(word) as usize - std::ptr::from_ref(words) as usize) as u64;
+        let at =
+            |word: &AtomicU32| device + (std::ptr::from_ref(word) as usize - std::ptr::from_ref(words) as usize) as u64;
         let comes_now = is_next_to_run(stream);
         // SAFETY: all three calls are about words of ours, which live for ever, and streams that live.
         let waits = |stream, word| unsafe { wait(stream, at(word), ticket, CU_STREAM_WAIT_VALUE_GEQ) } == CUDA_SUCCESS;
@@ -282,7 +283,8 @@ impl Berth {
         let (wait, write) = (real::cuStreamWaitValue32_v2.get()?, real::cuStreamWriteValue32_v2.get()?);
         let copy = real::cuMemcpyHtoDAsync_v2.get()?;
         let device = board.device + (self.index * size_of::<Words>()) as u64;
-        let at = |word: &AtomicU32| device + (std::ptr::from_ref(word) as usize - std::ptr::from_ref(words) as usize) as u64;
+        let at =
+            |word: &AtomicU32| device + (std::ptr::from_ref(word) as usize - std::ptr::from_ref(words) as usize) as u64;
         // SAFETY: the context lives, as its copies are not done; popped below.
         if unsafe { real::cuCtxPushCurrent_v2.get()?(self.context) } != CUDA_SUCCESS {
             return None;

@@ -57,7 +57,8 @@ pub(crate) fn stand_aside() -> Aside {
     ASIDE.fetch_add(1, Ordering::SeqCst);
     let aside = Aside;
     let begun = now();
-    while DEPARTING.load(Ordering::SeqCst) > 0 || berth::all().any(|place| lock(place).as_ref().is_some_and(may_begin)) {
+    while DEPARTING.load(Ordering::SeqCst) > 0 || berth::all().any(|place| lock(place).as_ref().is_some_and(may_begin))
+    {
         if now().saturating_sub(begun) > LONGEST_ASIDE {
             berth::all().for_each(|place| {
                 lock(place).as_mut().map(rescue);

@@ -9,20 +9,14 @@ use crate::traffic::{Load, Loads, Traffic};
 use crate::{captures, fault, ferry, real, watchdog};
 use abi::cuda::*;
 use region::{Direction, GPUS, LANES, Lane};
-use std::ffi::{c_uint, c_void};
+use std::ffi::c_uint;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{MutexGuard, PoisonError, TryLockError};
 
-/// A copy in the order of a stream. `copy` hands a part to the driver, or with none what the caller asked for. `host` is
-/// where it comes from, if that is one stretch of host memory.
-pub(crate) fn in_stream(
-    traffic: Traffic,
-    stream: CUstream,
-    host: Option<*const c_void>,
-    copy: impl FnMut(Option<Part>) -> CUresult,
-) -> CUresult {
+/// A copy in the order of a stream. `copy` hands a part to the driver, or with none what the caller asked for.
+pub(crate) fn in_stream(traffic: Traffic, stream: CUstream, copy: impl FnMut(Option<Part>) -> CUresult) -> CUresult {
     let mut copy = Copy::new(traffic.extent(), copy);
-    let how = consider(|| match turn_of(traffic, crossing(traffic, stream, host)) {
+    let how = consider(|| match turn_of(traffic, crossing(traffic, stream)) {
         Decision::Govern(How::InTurn(turn)) => turn.through(stream),
         Decision::Govern(How::Ferried) => Decision::Govern(Way::Ferried),
         Decision::PassThrough(why) => Decision::PassThrough(why),
@@ -43,13 +37,11 @@ enum Way {
     Ferried,
 }
 
-fn crossing(traffic: Traffic, stream: CUstream, host: Option<*const c_void>) -> Option<ferry::Crossing> {
-    match (traffic, host) {
-        (Traffic::Bus(Load { direction: Direction::H2d, cut: Some((_, to)), .. }), Some(from)) => {
-            Some(ferry::Crossing { to, from, stream })
-        }
-        _ => None,
-    }
+/// What the ferry needs to know of a copy, where it is one that it may take: one stretch to the device.
+fn crossing(traffic: Traffic, stream: CUstream) -> Option<ferry::Crossing> {
+    let Traffic::Bus(Load { direction: Direction::H2d, cut: Some((extent, ends)), .. }) = traffic else { return None };
+    let is_stretch = (extent.height, extent.depth) == (1, 1);
+    is_stretch.then_some(ferry::Crossing { to: ends.device, from: ends.host, stream })
 }
 
 /// Work in the order of a stream that moves things both ways and that the driver takes as one.

@@ -1,7 +1,7 @@
 //! The kernels that the simulated GPU can run, told by their names.
 
-use super::{ferry, latency, residents};
 use super::pages::{self, Sides};
+use super::{ferry, latency, residents};
 use crate::kernel::Fault;
 use crate::machine::Machine;
 use crate::timing::kernels::{MAX_SIDES, Work};

@@ -116,7 +116,9 @@ fn a_copy_that_a_kernel_waits_for_with_every_sm_arrives() {
     }
     let (place, _arbiter) = place(&[]);
     let _other = Copier::start(&place, "ls", &["ls", "64K", "1000"]);
-    for meanwhile in ["stream", "event", "context", "query", "fetch", "free", "free_host", "unregister", "unload"] {
+    for meanwhile in
+        ["stream", "event", "context", "query", "fetch", "free", "free_host", "unregister", "unload", "cooperative"]
+    {
         let mut command = place.missile(&["run", "--sim", "h200", "--color", "off", "--class", "be", "--"]);
         command.arg(HELD.built()).arg(meanwhile).env("SIMGPU_MPS", "1");
         let mut tenant = Held::start_listening(&mut command);

@@ -10,8 +10,8 @@
 //! engine would not have: a kernel waits where others fill every SM. So the kernel runs in a stream of the library's own
 //! ([`berth`]), the program's stream only waits for its answer, and where it does not begin in time the engine does the
 //! copy instead ([`rescue`]) and this process stays with the engine. Beside that: only large copies, of memory that the
-//! driver says is pinned and mapped as a whole ([`memory`]); only under MPS, where kernels of two processes run side by
-//! side; and not in a process that launches cooperative kernels, which may fill every SM and wait for a copy.
+//! driver says is pinned and mapped as a whole ([`memory`]), and only under MPS, where kernels of two processes run side
+//! by side.
 
 mod berth;
 mod kernel;
@@ -27,20 +27,10 @@ use abi::cuda::*;
 use berth::Cargo;
 use settings::CopyChoice;
 use std::ffi::c_void;
-use std::sync::atomic::{AtomicBool, Ordering};
 use units::Bytes;
 
 /// Smaller copies take longer this way than in turn: asking and answering costs about 10 us.
 const LEAST: Bytes = Bytes::mib(2);
-
-/// The program launches kernels that may need every SM.
-static COOPERATES: AtomicBool = AtomicBool::new(false);
-
-/// A cooperative kernel is launched.
-#[inline]
-pub(crate) fn cooperates() {
-    COOPERATES.store(true, Ordering::Relaxed);
-}
 
 /// What a copy from the host to a device has to say for itself.
 #[derive(Clone, Copy)]
@@ -55,7 +45,7 @@ pub(crate) fn take(joined: &Joined, crossing: Crossing) -> Option<()> {
     let Crossing { to, from, stream } = crossing;
     let (dst, src) = (to.start.get(), from as u64);
     let fits = to.len >= LEAST && dst.is_multiple_of(kernel::UNIT) && src.is_multiple_of(kernel::UNIT);
-    if !fits || joined.settings.copies != CopyChoice::On || COOPERATES.load(Ordering::Relaxed) {
+    if !fits || joined.settings.copies != CopyChoice::On {
         return None;
     }
     let _departs = rescue::departs()?;

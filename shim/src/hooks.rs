@@ -141,13 +141,6 @@ macro_rules! govern {
     (last $first:ident, $($more:ident),+) => {
         govern!(last $($more),+)
     };
-    (launch cooperative $name:ident, $real:ident, $forward:ident, $arguments:tt) => {
-        hooks::launch::cooperative($forward)
-    };
-    (launch configured $name:ident, $real:ident, $forward:ident, ($config:ident, $($more:ident),*)) => {
-        // SAFETY: the caller's own configuration.
-        unsafe { hooks::launch::configured($forward, $config) }
-    };
     (launch kernel $name:ident, $real:ident, $forward:ident, $arguments:tt) => {
         hooks::launch::kernel($forward)
     };

@@ -1,6 +1,7 @@
 /* A kernel that has every SM and waits for a copy: it must arrive, whatever the program does meanwhile.
  *
- *   held MEANWHILE    stream, event, context, query, fetch, free, free_host, unregister or unload
+ *   held MEANWHILE    stream, event, context, query, fetch, free, free_host, unregister, unload or
+ *                     cooperative, where the kernel is launched as a cooperative one
  *
  * First copies often enough for others to be noticed. Prints {"right": bool, "took_ms": n}, waits for a
  * line, and copies once more. The kernel is told to go after ten seconds in any case.
@@ -28,6 +29,7 @@ typedef void *S;
     F(cuModuleUnload, (void *))                                                                          \
     F(cuModuleGetFunction, (void **, void *, const char *))                                              \
     F(cuLaunchKernel, (void *, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, S, void **, void **)) \
+    F(cuLaunchCooperativeKernel, (void *, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, S, void **)) \
     F(cuMemAlloc_v2, (D *, size_t))                                                                      \
     F(cuMemFree_v2, (D))                                                                                 \
     F(cuMemHostAlloc, (void **, size_t, unsigned))                                                       \
@@ -130,7 +132,8 @@ int main(int argc, char **argv) {
     int right = arrived();
 
     void *arguments[] = {&word};
-    TRY(cuLaunchKernel(hold, 2 * sms, 1, 1, 1024, 1, 1, 0, kernels, arguments, NULL));
+    if (!strcmp(meanwhile, "cooperative")) TRY(cuLaunchCooperativeKernel(hold, 2 * sms, 1, 1, 1024, 1, 1, 0, kernels, arguments));
+    else TRY(cuLaunchKernel(hold, 2 * sms, 1, 1, 1024, 1, 1, 0, kernels, arguments, NULL));
     usleep(5000);
     pthread_t thread;
     pthread_create(&thread, NULL, let_go, NULL);

@@ -32,7 +32,7 @@ try() {
 # A kernel that has every SM and waits for a copy, which a kernel can then not do.
 held() {
     local meanwhile
-    for meanwhile in stream event context query fetch free free_host unregister unload; do
+    for meanwhile in stream event context query fetch free free_host unregister unload cooperative; do
         try "held, $meanwhile, bare" "$work/held" "$meanwhile"
         try "held, $meanwhile, beside ls" "$missile" run --class be --color off -- "$work/held" "$meanwhile"
     done

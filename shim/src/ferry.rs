@@ -4,7 +4,7 @@
 //! The copy engine serves whole commands, so beside it a small copy waits for pieces, and small pieces cost the bus a
 //! third of its rate. The loads of an SM meet the engine's on the bus itself, where a few of them hardly delay it: on an
 //! H200 a 256 KiB copy took 26 to 33 us at p99 beside two such blocks that moved 50 GB/s, 22 us alone, and 746 us beside
-//! the engine at 54 GB/s (docs/decisions/019). Only towards the device: what SMs write to the host clogs the bus.
+//! the engine at 54 GB/s (docs/decisions/020). Only towards the device: what SMs write to the host clogs the bus.
 //!
 //! It must never be told from the copy engine by what a program sees of its copies, and above all never hang where the
 //! engine would not have: a kernel waits where others fill every SM. So the kernel runs in a stream of the library's own

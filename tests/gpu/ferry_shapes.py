@@ -1,6 +1,6 @@
 """What shape of kernel leaves most of the bus to a small copy: `python3 tests/gpu/ferry_shapes.py [--seconds S] [--rounds N]`.
 
-Needs nvcc and MPS, and no Missile: decision 019 rests on what it prints. For each direction a bulk copier goes through the
+Needs nvcc and MPS, and no Missile: decision 020 rests on what it prints. For each direction a bulk copier goes through the
 shapes (programs/ferry_shapes.cu) while another process makes small copies by the engine. One row a shape and round: what
 the bulk copies moved, and how long the small ones took meanwhile.
 """

@@ -1,12 +1,9 @@
 //! Where a stream's copies are handed over: a stream of the library's own for the kernel, one for its rescue, and a few
 //! words that both sides see.
 //!
-//! A copy has a ticket, numbered on within its berth. The program's stream *asks* for it when it comes to the copy, and
-//! waits until it is *done*. The kernel waits in the berth's own stream for the asking. When all its blocks are on SMs it
-//! says that it *started*, and then looks whether the host has *cancelled* it meanwhile: if so it says that it *left*
-//! without copying, else it copies and says that it is done. The host cancels in the opposite order, first the word and
-//! then the look at *started*, so that at least one of the two sees the other: what is cancelled and not started will
-//! never be copied by the kernel, and what is started says itself what becomes of it.
+//! A copy has a ticket, numbered on within its berth. The program's stream asks for it when it comes to the copy, and
+//! waits until it is done. The kernel waits in the berth's own stream for the asking. What they and the host say to each
+//! other is [`region::Handover`].
 
 use super::kernel::{self, Order};
 use super::memory::Current;
@@ -14,9 +11,9 @@ use crate::gate::is_next_to_run;
 use crate::log::warning;
 use crate::{captures, real, watchdog};
 use abi::cuda::*;
-use region::ticket_after;
+use region::{Handover, ticket_after};
 use std::ffi::{c_uint, c_void};
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use units::{Bytes, Nanos};
 
@@ -28,33 +25,9 @@ const CARGOES: usize = 16;
 /// cuda.h: `CU_STREAM_NON_BLOCKING`.
 const CU_STREAM_NON_BLOCKING: c_uint = 1;
 
-/// What the two sides tell each other, each word a ticket.
-#[repr(C, align(128))]
-pub(super) struct Words {
-    /// Written by the program's stream, or by the host where that has come to the copy already.
-    pub(super) asked: AtomicU32,
-    /// Written by the kernel.
-    pub(super) started: AtomicU32,
-    /// Written by the kernel.
-    pub(super) left: AtomicU32,
-    /// Written by the kernel, or by the rescue's stream.
-    pub(super) done: AtomicU32,
-    reserved: [u32; 12],
-    /// Written by the host.
-    pub(super) cancelled: AtomicU32,
-    reserved2: [u32; 15],
-}
-
-/// The kernel's text has these offsets too.
-const _: () = {
-    use core::mem::offset_of;
-    assert!(size_of::<Words>() == 128 && offset_of!(Words, started) == 4 && offset_of!(Words, left) == 8);
-    assert!(offset_of!(Words, done) == 12 && offset_of!(Words, cancelled) == 64);
-};
-
 /// The berths' words, in memory that the host and every context of the process see.
 struct Board {
-    words: &'static [Words; BERTHS],
+    words: &'static [Handover; BERTHS],
     device: CUdeviceptr,
 }
 
@@ -65,7 +38,7 @@ fn board() -> Option<&'static Board> {
 }
 
 fn make_board() -> Option<Board> {
-    const LEN: usize = size_of::<[Words; BERTHS]>().next_multiple_of(4096);
+    const LEN: usize = size_of::<[Handover; BERTHS]>().next_multiple_of(4096);
     // Shared, so that a fork does not give this process other pages than the device has.
     // SAFETY: a new mapping at no particular place.
     let pages = unsafe {
@@ -213,40 +186,39 @@ impl Berth {
     }
 
     /// The words of this berth. There is a board wherever there is a berth.
-    pub(super) fn words(&self) -> Option<&'static Words> {
+    pub(super) fn words(&self) -> Option<&'static Handover> {
         board().map(|board| &board.words[self.index])
     }
 
     /// The first copy that is not done, and not the rescue's.
     pub(super) fn head(&self) -> Option<u32> {
-        let done = self.words()?.done.load(Ordering::SeqCst);
+        let done = self.words()?.done();
         let past = if ticket_after(self.rescued, done) { self.rescued } else { done };
         ticket_after(self.last, past).then(|| past.wrapping_add(1))
     }
 
     /// Whether copies are not done, be they the kernel's or the rescue's.
     pub(super) fn is_outstanding(&self) -> bool {
-        self.words().is_some_and(|words| ticket_after(self.last, words.done.load(Ordering::SeqCst)))
+        self.words().is_some_and(|words| ticket_after(self.last, words.done()))
     }
 
     /// Hands a copy over, in the order of the stream.
     fn load(&mut self, board: &Board, stream: CUstream, cargo: Cargo) -> Option<()> {
         let words = &board.words[self.index];
         let ticket = self.last.wrapping_add(1);
-        if ticket.wrapping_sub(words.done.load(Ordering::SeqCst)) as usize > CARGOES {
+        if ticket.wrapping_sub(words.done()) as usize > CARGOES {
             return None;
         }
         let (wait, write) = (real::cuStreamWaitValue32_v2.get()?, real::cuStreamWriteValue32_v2.get()?);
-        let device = board.device + (self.index * size_of::<Words>()) as u64;
-        let at =
-            |word: &AtomicU32| device + (std::ptr::from_ref(word) as usize - std::ptr::from_ref(words) as usize) as u64;
+        let device = board.device + (self.index * size_of::<Handover>()) as u64;
         let comes_now = is_next_to_run(stream);
         // SAFETY: all three calls are about words of ours, which live for ever, and streams that live.
-        let waits = |stream, word| unsafe { wait(stream, at(word), ticket, CU_STREAM_WAIT_VALUE_GEQ) } == CUDA_SUCCESS;
+        let waits =
+            |stream, word| unsafe { wait(stream, device + word, ticket, CU_STREAM_WAIT_VALUE_GEQ) } == CUDA_SUCCESS;
         // SAFETY: as above.
-        let asks = || unsafe { write(stream, at(&words.asked), ticket, 0) } == CUDA_SUCCESS;
+        let asks = || unsafe { write(stream, device + Handover::ASKED, ticket, 0) } == CUDA_SUCCESS;
         // The kernel first: it does nothing before it is asked.
-        if !comes_now && !waits(self.kernel, &words.asked) {
+        if !comes_now && !waits(self.kernel, Handover::ASKED) {
             return None;
         }
         let order = Order {
@@ -258,20 +230,20 @@ impl Berth {
             ticket,
         };
         if comes_now {
-            words.asked.store(ticket, Ordering::SeqCst);
+            words.ask(ticket);
         }
         if !kernel::launch(self.function, self.kernel, &order) {
             // What waits for the asking there must not wait for ever; and the ticket is used.
             self.spoiled = true;
             if !comes_now && !asks() {
-                words.asked.store(ticket, Ordering::SeqCst);
+                words.ask(ticket);
             }
             return None;
         }
         (self.owner, self.last) = (stream as usize, ticket);
         self.cargo[ticket as usize % CARGOES] = Some(cargo);
         // From here on errors are those of a context that has failed, in which nothing waits any more.
-        self.spoiled = !((comes_now || asks()) && waits(stream, &words.done));
+        self.spoiled = !((comes_now || asks()) && waits(stream, Handover::DONE));
         (!self.spoiled).then_some(())
     }
 
@@ -279,12 +251,9 @@ impl Berth {
     /// does any more. Calls the driver in the berth's context.
     pub(super) fn divert(&mut self, first: u32) -> Option<()> {
         let board = board()?;
-        let words = &board.words[self.index];
         let (wait, write) = (real::cuStreamWaitValue32_v2.get()?, real::cuStreamWriteValue32_v2.get()?);
         let copy = real::cuMemcpyHtoDAsync_v2.get()?;
-        let device = board.device + (self.index * size_of::<Words>()) as u64;
-        let at =
-            |word: &AtomicU32| device + (std::ptr::from_ref(word) as usize - std::ptr::from_ref(words) as usize) as u64;
+        let device = board.device + (self.index * size_of::<Handover>()) as u64;
         // SAFETY: the context lives, as its copies are not done; popped below.
         if unsafe { real::cuCtxPushCurrent_v2.get()?(self.context) } != CUDA_SUCCESS {
             return None;
@@ -296,9 +265,9 @@ impl Berth {
                 // SAFETY: words of ours and a stream of ours; the program gave both ranges to this copy until its
                 // stream is past it, which waits for `done`.
                 diverted &= unsafe {
-                    wait(self.rescue, at(&words.asked), ticket, CU_STREAM_WAIT_VALUE_GEQ) == CUDA_SUCCESS
+                    wait(self.rescue, device + Handover::ASKED, ticket, CU_STREAM_WAIT_VALUE_GEQ) == CUDA_SUCCESS
                         && copy(to, from, bytes.as_usize(), self.rescue) == CUDA_SUCCESS
-                        && write(self.rescue, at(&words.done), ticket, 0) == CUDA_SUCCESS
+                        && write(self.rescue, device + Handover::DONE, ticket, 0) == CUDA_SUCCESS
                 };
             }
             self.rescued = ticket;
@@ -308,14 +277,5 @@ impl Berth {
         // SAFETY: takes away what was pushed above.
         real::cuCtxPopCurrent_v2.get().map(|pop| unsafe { pop(&mut popped) });
         diverted.then_some(())
-    }
-
-    /// Asks the kernels for all copies so far not to begin.
-    pub(super) fn cancel(&self) {
-        if let Some(words) = self.words() {
-            words.cancelled.store(self.last, Ordering::SeqCst);
-            // Before the look at what has started: see the module's text.
-            std::sync::atomic::fence(Ordering::SeqCst);
-        }
     }
 }

@@ -9,8 +9,8 @@
 use super::berth::{self, Berth};
 use crate::life::{self, Joined};
 use crate::log::warning;
-use region::{monotonic_nanos, ticket_after};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use region::{HandedOver, monotonic_nanos};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 use units::Nanos;
@@ -86,11 +86,7 @@ fn lock(place: &'static Mutex<Option<Berth>>) -> MutexGuard<'static, Option<Bert
 
 /// Whether a kernel of the berth's has yet to begin.
 fn may_begin(berth: &Berth) -> bool {
-    let started = |words: &berth::Words| words.started.load(Ordering::SeqCst);
-    match (berth.head(), berth.words().map(started)) {
-        (Some(_), Some(started)) => ticket_after(berth.last(), started),
-        _ => false,
-    }
+    berth.head().is_some() && berth.words().is_some_and(|words| !words.is_started(berth.last()))
 }
 
 /// For the watchdog: whether copies are under way, or are being put there.
@@ -142,25 +138,26 @@ pub(crate) fn look(joined: &Joined, now: Nanos) -> bool {
 /// The copy whose stream has come to it and whose kernel has not begun.
 fn held(berth: &Berth) -> Option<u32> {
     let (head, words) = (berth.head()?, berth.words()?);
-    let is_asked = !ticket_after(head, words.asked.load(Ordering::SeqCst));
-    (is_asked && ticket_after(head, words.started.load(Ordering::SeqCst))).then_some(head)
+    (words.is_asked(head) && !words.is_started(head)).then_some(head)
 }
 
 /// Gives to the engine whatever no kernel has begun.
 fn rescue(berth: &mut Berth) {
     let (Some(mut first), Some(words)) = (berth.head(), berth.words()) else { return };
-    berth.cancel();
-    if !ticket_after(first, words.started.load(Ordering::SeqCst)) {
+    words.cancel(berth.last());
+    if words.is_started(first) {
         // It began before it saw the word, or after: it says which.
         let begun = now();
-        let reached = |word: &AtomicU32| !ticket_after(first, word.load(Ordering::SeqCst));
-        while !reached(&words.done) && !reached(&words.left) {
-            if now().saturating_sub(begun) > LONGEST_COPY {
-                return;
+        let ended = loop {
+            match words.outcome(first) {
+                Some(ended) => break ended,
+                None if now().saturating_sub(begun) > LONGEST_COPY => return,
+                None => std::thread::sleep(Duration::from_micros(50)),
             }
-            std::thread::sleep(Duration::from_micros(50));
+        };
+        if ended == HandedOver::Done {
+            first = first.wrapping_add(1);
         }
-        first = first.wrapping_add(u32::from(reached(&words.done)));
     }
     if berth.divert(first).is_none() && life::joined().is_some() {
         warning!("the driver took no copies for the engine: the context they belong to has failed");

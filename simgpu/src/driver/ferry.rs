@@ -1,6 +1,6 @@
 //! The kernel by which the library under test copies past the copy engine: what it reads and writes, word by word.
 //!
-//! The words are those of `shim/src/ferry/berth.rs`: asked, started, left, done, and 64 bytes on, cancelled.
+//! The words are those of `region/src/handover.rs`: asked, started, left, done, and 64 bytes on, cancelled.
 
 use super::kernels::Call;
 use super::pages;

@@ -1,6 +1,7 @@
 //! One direction of one GPU's bus: applies the fair queue to the tenants' lanes.
 
-use crate::gate::LaneWatch;
+use crate::gate::{LaneState, LaneWatch};
+use crate::line::{Line, Place};
 use crate::meter::Meter;
 use crate::queue::{FairQueue, Want};
 use crate::sizer::Sizer;
@@ -9,11 +10,11 @@ use region::{Class, Direction, LANES, Layout, Regime, SLOTS};
 use std::sync::atomic::Ordering;
 use units::{Bytes, Nanos};
 
-/// How many best-effort pieces are on one direction of a bus at a time. With two, the bus does not lie idle between a
-/// piece's end and the next leave. But a latency-sensitive copy would have to wait behind both: the engine goes on with a
-/// channel that has work, for its whole time slice of about a millisecond, and looks for others only when it has none.
-const IN_FLIGHT: u32 = 2;
-const IN_FLIGHT_BESIDE_LS: u32 = 1;
+/// How many best-effort pieces may be let go and not done: the one on the bus, and one that follows it closely. Any more
+/// would only make those wait who come then: the engine goes on with a channel that has work, for its whole time slice
+/// of about a millisecond, and looks for others only when it has none.
+const ON_THE_BUS: u32 = 1;
+const WITH_A_FOLLOWER: u32 = 2;
 
 /// Who copies back to back is away for no longer than this between two copies. Nobody is waited for any longer.
 const BACK_AT_ONCE: Nanos = Nanos::from_micros(80);
@@ -34,8 +35,8 @@ pub(crate) struct Activity {
     pub(crate) shows_busy: bool,
     /// When a tenant last used the bus.
     pub(crate) last_used: Option<Nanos>,
-    /// When a piece that is on the bus is likely to be done.
-    pub(crate) next_done: Option<Nanos>,
+    /// When the next piece may be let go to follow the one on the bus, or else when that one is likely to be done.
+    pub(crate) next_due: Option<Nanos>,
     /// Somebody is about to come back, and is to be seen soon.
     pub(crate) expects: bool,
     /// Best-effort tenants take turns, or have to leave room, so that whoever waits has to be seen soon.
@@ -50,7 +51,7 @@ impl Activity {
             changed: self.changed || other.changed,
             shows_busy: self.shows_busy || other.shows_busy,
             last_used: self.last_used.max(other.last_used),
-            next_done: match (self.next_done, other.next_done) {
+            next_due: match (self.next_due, other.next_due) {
                 (Some(one), Some(other)) => Some(one.min(other)),
                 (one, other) => one.or(other),
             },
@@ -64,8 +65,8 @@ impl Activity {
 #[derive(Clone, Copy)]
 struct TenantLanes {
     watches: [LaneWatch; LANES],
-    /// By lane: pieces that wait, in this turn.
-    waiting: [u32; LANES],
+    /// By lane: what it shows in this turn.
+    lanes: [LaneState; LANES],
     /// The lane that is first asked for the tenant's next piece.
     turn_of: usize,
     /// Since when it wants nothing, and how long it was usually away before it wanted something again.
@@ -75,7 +76,7 @@ struct TenantLanes {
 
 const NEW: TenantLanes = TenantLanes {
     watches: [LaneWatch::NEW; LANES],
-    waiting: [0; LANES],
+    lanes: [LaneState::UNSEEN; LANES],
     turn_of: 0,
     away_since: None,
     usually_away: Nanos::from_millis(1),
@@ -104,6 +105,7 @@ pub(crate) struct BusGate {
     queue: FairQueue,
     tenants: Vec<TenantLanes>,
     wants: Vec<Want>,
+    line: Line,
     meter: Meter,
     sizer: Sizer,
     /// When a best-effort tenant last had pieces here.
@@ -119,6 +121,7 @@ impl BusGate {
             queue: FairQueue::new(SLOTS),
             tenants: vec![NEW; SLOTS],
             wants: Vec::with_capacity(SLOTS),
+            line: Line::new(),
             sizer: Sizer::new(piece),
             pieces_seen: None,
             meter: Meter::new(std::array::from_fn(|slot| moved(layout, slot, gpu, direction))),
@@ -137,10 +140,13 @@ impl BusGate {
                 found.expects |= want.expected;
                 pending = want.pending;
                 self.wants.push(want);
+            } else {
+                self.tenants[tenant.slot].lanes = NEW.lanes;
             }
             let counter = moved(layout, tenant.slot, self.gpu, self.direction);
             self.meter.look(tenant.slot, tenant.class, counter, pending > 0, now);
         }
+        self.settle(layout, now);
         let bus = layout.header.gpus[self.gpu].bus(self.direction);
         let regime = self.meter.regime(now);
         bus.set_piece(self.sizer.piece(regime));
@@ -150,13 +156,12 @@ impl BusGate {
         }
         let in_pieces = self.pieces_seen.is_some_and(|seen| now.saturating_sub(seen) < PIECES_MEMORY);
         bus.set_in_pieces(in_pieces);
-        let in_flight = if regime.yields() { IN_FLIGHT_BESIDE_LS } else { IN_FLIGHT };
-        while let Some(slot) = self.queue.next(&self.wants, in_flight) {
+        while let Some(slot) = self.next_to_go(regime, now) {
             let piece = self.let_one_go(layout, slot, now);
             self.queue.charge(slot, piece);
             found.changed = true;
         }
-        found.next_done = self.next_done(layout);
+        found.next_due = self.line.next_due(&self.sizer, regime, now);
         found.shows_busy = self.meter.publish(bus, now);
         found.last_used = self.meter.last_used();
         found.gated = regime != Regime::Free;
@@ -211,14 +216,10 @@ impl BusGate {
             pending: 0,
             expected: false,
         };
-        let times = &layout.slots[tenant.slot].served[self.direction as usize];
         let kept = &mut self.tenants[tenant.slot];
         for (i, lane) in layout.slots[tenant.slot].lanes(self.gpu, self.direction).iter().enumerate() {
-            let state = kept.watches[i].look(lane, class, now, times);
-            if let Some((bytes, time)) = state.served {
-                self.sizer.served(bytes, time);
-            }
-            kept.waiting[i] = state.wants.waiting;
+            let state = kept.watches[i].look(lane, class, now);
+            kept.lanes[i] = state;
             want.waiting = want.waiting.saturating_add(state.wants.waiting);
             want.flying = want.flying.saturating_add(state.wants.flying);
             want.pending = want.pending.saturating_add(state.wants.pending);
@@ -229,28 +230,39 @@ impl BusGate {
         want
     }
 
-    /// When the first of the pieces on the bus is likely to be done.
-    fn next_done(&self, layout: &Layout) -> Option<Nanos> {
-        let flying = self.wants.iter().filter(|want| want.flying > 0);
-        let ends = flying.flat_map(|want| {
-            let lanes = layout.slots[want.tenant].lanes(self.gpu, self.direction);
-            let watched = self.tenants[want.tenant].watches.iter().zip(lanes);
-            watched.filter_map(|(watch, lane)| Some(watch.serves_since()? + self.sizer.expects(lane.piece())?))
-        });
-        ends.min()
+    /// Takes in which pieces are done, and in which time.
+    fn settle(&mut self, layout: &Layout, now: Nanos) {
+        let (tenants, direction) = (&self.tenants, self.direction as usize);
+        let lane = |(slot, lane): Place| tenants[slot].lanes[lane];
+        let record = |(slot, _): Place, took: Nanos| {
+            layout.slots[slot].served[direction].services.record(took.get() / 1000);
+        };
+        if let Some((bytes, time)) = self.line.settle(now, lane, record) {
+            self.sizer.served(bytes, time);
+        }
+        if self.wants.iter().any(|want| want.class == Class::Ls && want.pending > 0) {
+            self.line.let_nothing_follow();
+        }
+    }
+
+    /// Whose piece may go now: on a bus that is free, or early, to follow the one there.
+    fn next_to_go(&mut self, regime: Regime, now: Nanos) -> Option<usize> {
+        let follows = self.line.may_be_followed(&self.sizer, regime, now);
+        self.queue.next(&self.wants, if follows { WITH_A_FOLLOWER } else { ON_THE_BUS })
     }
 
     /// Opens the gate of the tenant's next waiting lane for one piece. Returns what that is charged for.
     fn let_one_go(&mut self, layout: &Layout, slot: usize, now: Nanos) -> Bytes {
         let mut piece = Bytes::ZERO;
         let kept = &mut self.tenants[slot];
-        let lane = (0..LANES).map(|i| (kept.turn_of + i) % LANES).find(|&lane| kept.waiting[lane] > 0);
+        let lane = (0..LANES).map(|i| (kept.turn_of + i) % LANES).find(|&lane| kept.lanes[lane].wants.waiting > 0);
         if let Some(lane) = lane {
             let shared = layout.slots[slot].lane(self.gpu, self.direction, lane);
             shared.grant_one();
             piece = shared.piece();
             kept.watches[lane].let_go(now, &layout.slots[slot].served[self.direction as usize]);
-            kept.waiting[lane] -= 1;
+            kept.lanes[lane].wants.waiting -= 1;
+            self.line.let_go((slot, lane), piece, now);
             kept.turn_of = (lane + 1) % LANES;
         }
         // Counted even where no lane was found, so that the caller's loop ends in any case.

@@ -37,7 +37,7 @@ pub(crate) struct Activity {
     pub(crate) last_used: Option<Nanos>,
     /// When the next piece may be let go to follow the one on the bus, or else when that one is likely to be done.
     pub(crate) next_due: Option<Nanos>,
-    /// Somebody is about to come back, and is to be seen soon.
+    /// Somebody may be about to come back, and is to be seen soon.
     pub(crate) expects: bool,
     /// Best-effort tenants take turns, or have to leave room, so that whoever waits has to be seen soon.
     pub(crate) gated: bool,
@@ -59,6 +59,17 @@ impl Activity {
             gated: self.gated || other.gated,
         }
     }
+}
+
+/// Whether a tenant that wants nothing is about to want something again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Back {
+    /// It wants something, or has been away for too long.
+    No,
+    /// It left a moment ago, and nothing is known of it.
+    Possible,
+    /// It left a moment ago, and is usually back at once.
+    Expected,
 }
 
 /// What the arbiter keeps for one tenant on this bus.
@@ -84,17 +95,22 @@ const NEW: TenantLanes = TenantLanes {
 
 impl TenantLanes {
     /// Takes in whether the tenant wants something; whether it is about to, if it does not.
-    fn is_expected(&mut self, wants: bool, now: Nanos) -> bool {
-        let Some(since) = self.away_since else {
-            self.away_since = (!wants).then_some(now);
-            return !wants && self.usually_away < BACK_AT_ONCE;
+    fn back(&mut self, wants: bool, now: Nanos) -> Back {
+        let since = match self.away_since {
+            Some(since) => since,
+            None if wants => return Back::No,
+            None => *self.away_since.insert(now),
         };
         let away = now.saturating_sub(since).min(Nanos::from_millis(1));
         if wants {
             self.usually_away = Nanos::new((self.usually_away.get() * 3 + away.get()) / 4);
             self.away_since = None;
         }
-        !wants && away < BACK_AT_ONCE && self.usually_away < BACK_AT_ONCE
+        match () {
+            () if wants || away >= BACK_AT_ONCE => Back::No,
+            () if self.usually_away < BACK_AT_ONCE => Back::Expected,
+            () => Back::Possible,
+        }
     }
 }
 
@@ -137,7 +153,6 @@ impl BusGate {
             if let Some(class) = tenant.class {
                 let want = self.look_at_lanes(layout, tenant, class, now, &mut found);
                 found.be_waits |= want.waiting > 0;
-                found.expects |= want.expected;
                 pending = want.pending;
                 self.wants.push(want);
             } else {
@@ -226,7 +241,12 @@ impl BusGate {
             found.changed |= class == Class::Be && state.changed;
             found.be_outstanding |= class == Class::Be && (lane.is_outstanding() || lane.is_held());
         }
-        want.expected = class == Class::Be && kept.is_expected(want.pending > 0, now);
+        if class == Class::Be {
+            let back = kept.back(want.pending > 0, now);
+            want.expected = back == Back::Expected;
+            // Also where it was usually away for longer: what it is now is only told by looking.
+            found.expects |= back != Back::No;
+        }
         want
     }
 
@@ -276,4 +296,45 @@ impl BusGate {
 
 fn moved(layout: &Layout, slot: usize, gpu: usize, direction: Direction) -> u64 {
     layout.slots[slot].tenant.moved[gpu][direction as usize].load(Ordering::Relaxed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(micros: u64) -> Nanos {
+        Nanos::from_micros(1_000_000 + micros)
+    }
+
+    /// Has the tenant take a piece that ends at this time, and come back so much later.
+    fn away(tenant: &mut TenantLanes, end: u64, micros: u64) {
+        tenant.back(true, at(end - 1));
+        tenant.back(false, at(end));
+        tenant.back(true, at(end + micros));
+    }
+
+    #[test]
+    fn who_was_usually_back_at_once_is_expected_for_a_while() {
+        let mut tenant = NEW;
+        (0..20).for_each(|i| away(&mut tenant, 1000 * (i + 1), 30));
+        tenant.back(true, at(50_000));
+        assert_eq!(
+            [0, 79, 80].map(|since| tenant.back(false, at(50_010 + since))),
+            [Back::Expected, Back::Expected, Back::No]
+        );
+        assert_eq!(tenant.back(true, at(50_100)), Back::No);
+    }
+
+    /// Else the arbiter may sleep for as long as the other's piece takes, take that for how long the tenant was away, and
+    /// never find out.
+    #[test]
+    fn who_left_a_moment_ago_is_looked_for_whatever_it_did_before() {
+        let mut tenant = NEW;
+        (0..20).for_each(|i| away(&mut tenant, 1000 * (i + 1), 500));
+        tenant.back(true, at(50_000));
+        assert_eq!(
+            [0, 79, 80].map(|since| tenant.back(false, at(50_010 + since))),
+            [Back::Possible, Back::Possible, Back::No]
+        );
+    }
 }

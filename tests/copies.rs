@@ -116,11 +116,13 @@ fn a_copy_that_a_kernel_waits_for_with_every_sm_arrives() {
     }
     let (place, _arbiter) = place(&[]);
     let _other = Copier::start(&place, "ls", &["ls", "64K", "1000"]);
-    for meanwhile in
-        ["stream", "event", "context", "query", "fetch", "free", "free_host", "unregister", "unload", "cooperative"]
-    {
+    let meanwhiles =
+        ["stream", "event", "context", "query", "fetch", "free", "free_host", "unregister", "unload", "cooperative"];
+    // The last is the first that goes past the engine at all.
+    let cases = meanwhiles.map(|meanwhile| (meanwhile, "large")).into_iter().chain([("stream", "small")]);
+    for (meanwhile, first) in cases {
         let mut command = place.missile(&["run", "--sim", "h200", "--color", "off", "--class", "be", "--"]);
-        command.arg(HELD.built()).arg(meanwhile).env("SIMGPU_MPS", "1");
+        command.arg(HELD.built()).args([meanwhile, first]).env("SIMGPU_MPS", "1");
         let mut tenant = Held::start_listening(&mut command);
         let said = tenant.says();
         assert_eq!(said["right"], true, "{meanwhile}");
@@ -128,7 +130,7 @@ fn a_copy_that_a_kernel_waits_for_with_every_sm_arrives() {
         assert!(said["took_ms"].as_f64() < Some(3000.0), "{meanwhile}: {said}");
         let told = |top: &Value| (top["ferried_bytes"].as_u64(), top["gate_timeouts"].as_u64());
         let (ferried, timeouts) = told(&place.wait_for_tenant(tenant.id(), "the tenant", |_| true));
-        assert!(ferried > Some(0) && timeouts > Some(0), "{meanwhile}: the copies went past the engine before");
+        assert!(ferried > Some(0) && timeouts > Some(0), "{meanwhile}: a copy was to go past the engine");
         tenant.go_on();
         assert_eq!(tenant.finish().code, Some(0), "{meanwhile}");
     }

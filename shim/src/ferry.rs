@@ -25,6 +25,8 @@ use crate::traffic::Span;
 use crate::{captures, gate};
 use abi::cuda::*;
 use berth::Cargo;
+use memory::Current;
+use region::Class;
 use settings::CopyChoice;
 use std::ffi::c_void;
 use units::Bytes;
@@ -40,6 +42,16 @@ pub(crate) struct Crossing {
     pub(crate) stream: CUstream,
 }
 
+/// Readies the current context, which is new. Later it may be too late: to load a kernel or to register memory may wait for
+/// what runs on the device, which may wait for a copy.
+pub(crate) fn prepare(joined: &Joined) -> Option<()> {
+    if joined.settings.copies != CopyChoice::On || joined.settings.class != Class::Be {
+        return None;
+    }
+    let current = Current::get()?;
+    if memory::is_shared(current.device) { berth::prepare(&current) } else { None }
+}
+
 /// Puts the copy in the stream's way; `None` where it has to go another way, in which case nothing was put there.
 pub(crate) fn take(joined: &Joined, crossing: Crossing) -> Option<()> {
     let Crossing { to, from, stream } = crossing;
@@ -52,10 +64,10 @@ pub(crate) fn take(joined: &Joined, crossing: Crossing) -> Option<()> {
     if captures::may_go_on(stream) {
         return None;
     }
-    let context = memory::Current::of(stream)?;
-    if !memory::is_shared(context.device) || !memory::is_own(dst, &context) || !gate::is_all_there(to) {
+    let current = Current::get()?;
+    if !current.has(stream) || !memory::is_own(dst, &current) || !gate::is_all_there(to) {
         return None;
     }
     let cargo = Cargo { to: dst, from, mapped: memory::pinned(src, to.len)?, bytes: to.len };
-    berth::take(&context, stream, cargo)
+    berth::take(&current, stream, cargo)
 }

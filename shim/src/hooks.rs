@@ -1,6 +1,7 @@
 //! The hooks, by class and kind. Each announces what the call is, decides, and forwards to the driver.
 
 pub(crate) mod alloc;
+pub(crate) mod context;
 pub(crate) mod copy;
 pub(crate) mod export;
 pub(crate) mod free;
@@ -166,8 +167,16 @@ macro_rules! govern {
     (stream begin_capture $name:ident, $real:ident, $forward:ident, ($stream:ident $(, $more:ident)*)) => {
         hooks::stream::begin_capture($forward, hooks::stream::named($stream, stringify!($name)))
     };
+    (context create $name:ident, $real:ident, $forward:ident, ($ctx:ident $(, $more:ident)*)) => {
+        // SAFETY: the caller's own place for the handle.
+        unsafe { hooks::context::created($forward, $ctx) }
+    };
+    (context retain $name:ident, $real:ident, $forward:ident, ($ctx:ident $(, $more:ident)*)) => {
+        // SAFETY: as above.
+        unsafe { hooks::context::created($forward, $ctx) }
+    };
     (context release $name:ident, $real:ident, $forward:ident, $arguments:tt) => {
-        hooks::stream::context_release($forward)
+        hooks::context::released($forward)
     };
     (stream destroy $name:ident, $real:ident, $forward:ident, ($stream:ident)) => {
         hooks::stream::destroy($forward, $stream)

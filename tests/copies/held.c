@@ -1,9 +1,13 @@
 /* A kernel that has every SM and waits for a copy: it must arrive, whatever the program does meanwhile.
  *
- *   held MEANWHILE    stream, event, context, query, fetch, free, free_host, unregister, unload or
+ *   held MEANWHILE [FIRST]
+ *
+ *   MEANWHILE         stream, event, context, query, fetch, free, free_host, unregister, unload or
  *                     cooperative, where the kernel is launched as a cooperative one
  *
- * First copies often enough for others to be noticed. Prints {"right": bool, "took_ms": n}, waits for a
+ *   FIRST             how large copies are that go before, for others to notice them: large, small or none
+ *
+ * Prints {"right": bool, "took_ms": n}, waits for a
  * line, and copies once more. The kernel is told to go after ten seconds in any case.
  */
 #define _GNU_SOURCE
@@ -96,7 +100,7 @@ static void *let_go(void *unused) {
 }
 
 int main(int argc, char **argv) {
-    const char *meanwhile = argc > 1 ? argv[1] : "stream";
+    const char *meanwhile = argc > 1 ? argv[1] : "stream", *first = argc > 2 ? argv[2] : "large";
     void *cuda = dlopen("libcuda.so.1", RTLD_NOW | RTLD_GLOBAL);
     if (!cuda) { fprintf(stderr, "%s\n", dlerror()); return 1; }
     FUNCTIONS(LOOK_UP)
@@ -125,11 +129,12 @@ int main(int argc, char **argv) {
     *flag = 1;
 
     fill(0);
-    for (double begun = now(); now() - begun < 0.3;) {
-        for (int i = 0; i < 3; i++) TRY(cuMemcpyHtoDAsync_v2(device, from, BYTES, copies));
+    size_t size = !strcmp(first, "large") ? BYTES : 1 << 20;
+    for (double begun = now(); strcmp(first, "none") && now() - begun < 0.3;) {
+        for (int i = 0; i < 3; i++) TRY(cuMemcpyHtoDAsync_v2(device, from, size, copies));
         TRY(cuStreamSynchronize(copies));
     }
-    int right = arrived();
+    int right = strcmp(first, "large") || arrived();
 
     void *arguments[] = {&word};
     if (!strcmp(meanwhile, "cooperative")) TRY(cuLaunchCooperativeKernel(hold, 2 * sms, 1, 1, 1024, 1, 1, 0, kernels, arguments));

@@ -31,7 +31,10 @@ try() {
 
 # A kernel that has every SM and waits for a copy, which a kernel can then not do.
 held() {
-    local meanwhile
+    local meanwhile first
+    for first in small none; do
+        try "held, $first before, beside ls" "$missile" run --class be --color off -- "$work/held" stream "$first"
+    done
     for meanwhile in stream event context query fetch free free_host unregister unload cooperative; do
         try "held, $meanwhile, bare" "$work/held" "$meanwhile"
         try "held, $meanwhile, beside ls" "$missile" run --class be --color off -- "$work/held" "$meanwhile"
@@ -57,6 +60,9 @@ for mps in 0 1; do
                 try "beside $other, mps $mps, piece ${piece:-adaptive}, copies $how" \
                     "$missile" run --class be --color off --copies "$how" -- "$work/kinds" 2
             done
+            if [ "$mps$other$piece" = 1be ]; then
+                try "held, none before, beside be" "$missile" run --class be --color off -- "$work/held" stream none
+            fi
             if [ "$mps$other$piece" = 1ls ]; then held; fi
             kill "$to_device" "$to_host"
             wait "$to_device" "$to_host" 2>/dev/null

@@ -118,9 +118,17 @@ fn lock(place: &'static Mutex<Option<Berth>>) -> MutexGuard<'static, Option<Bert
     place.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Readies a new context: everything that may wait for the device is done when nothing runs there.
+pub(super) fn prepare(current: &Current) -> Option<()> {
+    let function = kernel::load(current.number)?;
+    let board = board()?;
+    open(current, function)?.as_mut()?.warm_up(board);
+    Some(())
+}
+
 /// Puts the copy in the stream's way; `None` where nothing was put there.
 pub(super) fn take(current: &Current, stream: CUstream, cargo: Cargo) -> Option<()> {
-    let function = kernel::of(current)?;
+    let function = kernel::of(current.number)?;
     let board = board()?;
     let mut place = moor(current, stream, function)?;
     let berth = place.as_mut()?;
@@ -142,6 +150,11 @@ fn moor(current: &Current, stream: CUstream, function: CUfunction) -> Option<Mut
     if captures::any() {
         return None;
     }
+    open(current, function)
+}
+
+/// A new berth in the context.
+fn open(current: &Current, function: CUfunction) -> Option<MutexGuard<'static, Option<Berth>>> {
     for (index, place) in PLACES.iter().enumerate() {
         let mut place = lock(place);
         if place.is_none() {
@@ -178,6 +191,18 @@ impl Berth {
             held: None,
             spoiled: false,
         })
+    }
+
+    /// Has the kernel run once, as a copy that is cancelled. The driver loads it only when it is first launched, and may
+    /// wait for the device then.
+    fn warm_up(&self, board: &Board) {
+        let words = board.device + (self.index * size_of::<Handover>()) as u64;
+        let (to, from, bytes) = (0, 0, Bytes::ZERO);
+        kernel::launch(
+            self.function,
+            self.kernel,
+            &Order { to, from, bytes, words, berth: self.index as u32, ticket: 0 },
+        );
     }
 
     /// The last ticket taken.
@@ -217,9 +242,12 @@ impl Berth {
             |stream, word| unsafe { wait(stream, device + word, ticket, CU_STREAM_WAIT_VALUE_GEQ) } == CUDA_SUCCESS;
         // SAFETY: as above.
         let asks = || unsafe { write(stream, device + Handover::ASKED, ticket, 0) } == CUDA_SUCCESS;
-        // The kernel first: it does nothing before it is asked.
-        if !comes_now && !waits(self.kernel, Handover::ASKED) {
-            return None;
+        // The asking first. Streams may share a queue of the device, in which what is submitted first is in front: a wait
+        // in front of the write that ends it would last for ever.
+        match comes_now {
+            true => words.ask(ticket),
+            false if !asks() => return None,
+            false => {}
         }
         let order = Order {
             to: cargo.to,
@@ -229,21 +257,17 @@ impl Berth {
             berth: self.index as u32,
             ticket,
         };
-        if comes_now {
-            words.ask(ticket);
-        }
-        if !kernel::launch(self.function, self.kernel, &order) {
-            // What waits for the asking there must not wait for ever; and the ticket is used.
+        let launched =
+            (comes_now || waits(self.kernel, Handover::ASKED)) && kernel::launch(self.function, self.kernel, &order);
+        if !launched {
+            // The ticket is used, and no copy will ever have it.
             self.spoiled = true;
-            if !comes_now && !asks() {
-                words.ask(ticket);
-            }
             return None;
         }
         (self.owner, self.last) = (stream as usize, ticket);
         self.cargo[ticket as usize % CARGOES] = Some(cargo);
         // From here on errors are those of a context that has failed, in which nothing waits any more.
-        self.spoiled = !((comes_now || asks()) && waits(stream, Handover::DONE));
+        self.spoiled = !waits(stream, Handover::DONE);
         (!self.spoiled).then_some(())
     }
 

@@ -1,7 +1,6 @@
 //! The kernel that copies, in each context that needs it.
 
 use super::berth::BERTHS;
-use super::memory::Current;
 use crate::log::warning;
 use crate::{captures, real};
 use abi::cuda::*;
@@ -67,32 +66,33 @@ static LOADED: [Loaded; CONTEXTS] =
     [const { Loaded { context: AtomicU64::new(0), function: AtomicUsize::new(0) } }; CONTEXTS];
 static LOADING: Mutex<()> = Mutex::new(());
 
-/// The kernel in the current context, loaded there the first time.
-pub(super) fn of(current: &Current) -> Option<CUfunction> {
-    let find = || LOADED.iter().find(|loaded| loaded.context.load(Ordering::Acquire) == current.number);
-    let known = |loaded: &Loaded| match loaded.function.load(Ordering::Relaxed) {
+fn known(context: u64) -> Option<&'static Loaded> {
+    LOADED.iter().find(|loaded| loaded.context.load(Ordering::Acquire) == context)
+}
+
+/// The kernel in the context, if it was loaded there.
+pub(super) fn of(context: u64) -> Option<CUfunction> {
+    match known(context)?.function.load(Ordering::Relaxed) {
         0 => None,
         function => Some(function as CUfunction),
-    };
-    if let Some(loaded) = find() {
-        return known(loaded);
     }
-    // Loading may wait for the device, which would end a capture.
-    if captures::any() {
+}
+
+/// Loads the kernel in the current context. `None` where that was tried before, or failed.
+pub(super) fn load(context: u64) -> Option<CUfunction> {
+    let _loading = LOADING.lock().unwrap_or_else(PoisonError::into_inner);
+    if known(context).is_some() {
         return None;
     }
-    let _loading = LOADING.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(loaded) = find() {
-        return known(loaded);
-    }
     let place = LOADED.iter().find(|loaded| loaded.context.load(Ordering::Relaxed) == 0)?;
-    let function = load();
+    // It may wait for the device, which would end a capture.
+    let function = if captures::any() { None } else { load_module() };
     place.function.store(function.map_or(0, |function| function as usize), Ordering::Relaxed);
-    place.context.store(current.number, Ordering::Release);
+    place.context.store(context, Ordering::Release);
     function
 }
 
-fn load() -> Option<CUfunction> {
+fn load_module() -> Option<CUfunction> {
     let (mut module, mut function) = (std::ptr::null_mut(), std::ptr::null_mut());
     // SAFETY: the text ends with a NUL; the function writes a handle.
     let loaded = unsafe { real::cuModuleLoadData.get()?(&mut module, MODULE.as_ptr().cast()) };

@@ -29,19 +29,25 @@ pub(super) struct Current {
 }
 
 impl Current {
-    /// `None` where there is none, or where the stream is another context's.
-    pub(super) fn of(stream: CUstream) -> Option<Self> {
+    /// `None` where there is none.
+    pub(super) fn get() -> Option<Self> {
         let mut current = Current { context: std::ptr::null_mut(), number: 0, device: -1 };
-        let mut owner: CUcontext = std::ptr::null_mut();
-        // SAFETY: the functions write a handle, a handle, a number (null means the current context) and an ordinal; the
-        // caller found that the stream lives.
+        // SAFETY: the functions write a handle, a number (null means the current context) and an ordinal.
         let known = unsafe {
             real::cuCtxGetCurrent.get()?(&mut current.context) == CUDA_SUCCESS
-                && real::cuStreamGetCtx.get()?(stream, &mut owner) == CUDA_SUCCESS
+                && !current.context.is_null()
                 && real::cuCtxGetId.get()?(std::ptr::null_mut(), &mut current.number) == CUDA_SUCCESS
                 && real::cuCtxGetDevice.get()?(&mut current.device) == CUDA_SUCCESS
         };
-        (known && !owner.is_null() && owner == current.context && current.number != 0).then_some(current)
+        (known && current.number != 0).then_some(current)
+    }
+
+    /// Whether the stream, which lives, is this context's.
+    pub(super) fn has(&self, stream: CUstream) -> bool {
+        let mut owner: CUcontext = std::ptr::null_mut();
+        // SAFETY: the function writes a handle; the stream lives.
+        let told = real::cuStreamGetCtx.get().map(|ask| unsafe { ask(stream, &mut owner) });
+        told == Some(CUDA_SUCCESS) && owner == self.context
     }
 }
 

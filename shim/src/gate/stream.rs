@@ -88,7 +88,7 @@ pub(crate) struct LaneAddresses {
 
 impl LaneAddresses {
     /// Hands the slot's lanes to the driver, once.
-    fn of(joined: &Joined) -> Option<LaneAddresses> {
+    pub(crate) fn of(joined: &Joined) -> Option<LaneAddresses> {
         *joined.lanes.get_or_init(|| {
             let (pages, len) = joined.slot().lane_pages();
             let flags = CU_MEMHOSTREGISTER_PORTABLE | CU_MEMHOSTREGISTER_DEVICEMAP;

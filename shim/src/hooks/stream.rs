@@ -1,6 +1,6 @@
 //! Streams: what is known of their captures.
 
-use crate::{captures, fault, ferry, gate};
+use crate::{captures, fault, gate};
 use abi::cuda::{CU_STREAM_LEGACY, CU_STREAM_PER_THREAD, CUDA_SUCCESS, CUresult, CUstream};
 
 /// A capture is to begin in the stream, given by a handle that means the same to every function.
@@ -20,16 +20,6 @@ pub(crate) fn destroy(forward: impl FnOnce() -> CUresult, stream: CUstream) -> C
             captures::forget(stream);
             gate::forget(stream);
         });
-    }
-    result
-}
-
-/// A context is to be destroyed.
-pub(crate) fn context_release(forward: impl FnOnce() -> CUresult) -> CUresult {
-    let _aside = fault::shielded(ferry::stand_aside);
-    let result = forward();
-    if result == CUDA_SUCCESS {
-        fault::shielded(captures::forget_all);
     }
     result
 }

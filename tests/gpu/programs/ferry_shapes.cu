@@ -134,9 +134,10 @@ struct Bulk {
         }
         auto word = [&](Word which) { return reinterpret_cast<CUdeviceptr>(words + which); };
         ticket++;
+        // The asking first: CUDA loads a kernel when it is first launched, and waits for the device to do so.
+        CHECK(cuStreamWriteValue32(stream, word(ASKED), ticket, 0));
         CHECK(cuStreamWaitValue32(other, word(ASKED), ticket, CU_STREAM_WAIT_VALUE_GEQ));
         handed<LOADS><<<shape.blocks, shape.threads, 0, other>>>(to + at, from + at, shape.piece, words, ticket);
-        CHECK(cuStreamWriteValue32(stream, word(ASKED), ticket, 0));
         CHECK(cuStreamWaitValue32(stream, word(DONE), ticket, CU_STREAM_WAIT_VALUE_GEQ));
     }
 

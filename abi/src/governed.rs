@@ -321,10 +321,10 @@ macro_rules! governed_functions {
             context create cuCtxCreate_v3(ctx: *mut CUcontext, params: *mut c_void, count: c_int, flags: c_uint, device: CUdevice);
             context create cuCtxCreate_v4(ctx: *mut CUcontext, params: *mut c_void, flags: c_uint, device: CUdevice);
             context retain cuDevicePrimaryCtxRetain(ctx: *mut CUcontext, device: CUdevice);
-            context retain cuCtxAttach(ctx: *mut CUcontext, flags: c_uint);
-            context release cuCtxDestroy(ctx: CUcontext);
-            context release cuCtxDestroy_v2(ctx: CUcontext);
-            context release cuCtxDetach(ctx: CUcontext);
+            context create cuCtxAttach(ctx: *mut CUcontext, flags: c_uint);
+            context destroy cuCtxDestroy(ctx: CUcontext);
+            context destroy cuCtxDestroy_v2(ctx: CUcontext);
+            context destroy cuCtxDetach(ctx: CUcontext);
             context release cuDevicePrimaryCtxRelease(device: CUdevice);
             context release cuDevicePrimaryCtxRelease_v2(device: CUdevice);
             context release cuDevicePrimaryCtxReset(device: CUdevice);
@@ -337,7 +337,7 @@ macro_rules! governed_functions {
             context current cuCtxPopCurrent(ctx: *mut CUcontext);
             context current cuCtxPopCurrent_v2(ctx: *mut CUcontext);
             context green cuGreenCtxCreate(green: *mut CUgreenCtx, desc: CUdevResourceDesc, device: CUdevice, flags: c_uint);
-            context release cuGreenCtxDestroy(green: CUgreenCtx);
+            context release_green cuGreenCtxDestroy(green: CUgreenCtx);
             context green cuCtxFromGreenCtx(ctx: *mut CUcontext, green: CUgreenCtx);
             context green cuGreenCtxStreamCreate(stream: *mut CUstream, green: CUgreenCtx, flags: c_uint, priority: c_int);
             context green cuGreenCtxGetDevResource(green: CUgreenCtx, resource: *mut c_void, kind: c_uint);

@@ -109,8 +109,8 @@ impl Line {
         Some((bytes, took))
     }
 
-    /// Whether another piece may leave now, before the only one that was let go is done. False where that has taken
-    /// twice as long as expected: whatever holds it up would hold up the next one too.
+    /// Whether another piece may leave now, before the only one that was let go is done. False where that is late by as
+    /// much as the next may be early: then nobody knows when it will be done, and who comes would wait for both.
     pub(crate) fn may_be_followed(&self, sizer: &Sizer, regime: Regime, now: Nanos) -> bool {
         let ([piece], Some(times)) = (self.pieces.as_slice(), self.times(sizer, regime)) else { return false };
         piece.may_be_followed && times.early <= now && now < times.overdue
@@ -127,7 +127,7 @@ impl Line {
         let (start, takes) = (self.on_the_bus_since()?, sizer.expects(self.pieces.first()?.bytes)?);
         let lead = if regime.yields() { LEAD_BESIDE_LS.min(takes) } else { takes };
         let end = start + takes;
-        Some(Times { early: end.saturating_sub(lead), end, overdue: end + takes })
+        Some(Times { early: end.saturating_sub(lead), end, overdue: end + lead })
     }
 
     fn on_the_bus_since(&self) -> Option<Nanos> {
@@ -184,7 +184,8 @@ mod tests {
         let (line, sizer) = (one_on_the_bus(), sizer());
         assert!(!line.may_be_followed(&sizer, LS, at(73)));
         assert!(line.may_be_followed(&sizer, LS, at(74)));
-        assert!(line.may_be_followed(&sizer, LS, at(90)), "a piece is often a little late");
+        assert!(line.may_be_followed(&sizer, LS, at(85)), "a piece is often a little late");
+        assert!(!line.may_be_followed(&sizer, LS, at(86)), "it is on the bus for nobody knows how long");
         assert_eq!(line.next_due(&sizer, LS, at(0)), Some(at(74)));
     }
 

@@ -8,12 +8,13 @@
 //!
 //! It must never be told from the copy engine by what a program sees of its copies, and above all never hang where the
 //! engine would not have: a kernel waits where others fill every SM. So the kernel runs in a stream of the library's own
-//! ([`berth`]), the program's stream only waits for its answer, and where it does not begin in time the engine does the
+//! ([`berth`], of which each context has a few: [`harbor`]), the program's stream only waits for its answer, and where it does not begin in time the engine does the
 //! copy instead ([`rescue`]) and this process stays with the engine. Beside that: only large copies, of memory that the
 //! driver says is pinned and mapped as a whole ([`memory`]), and only under MPS, where kernels of two processes run side
 //! by side.
 
 mod berth;
+mod harbor;
 mod kernel;
 mod memory;
 mod rescue;
@@ -22,9 +23,9 @@ pub(crate) use rescue::{is_under_way, look, stand_aside};
 
 use crate::life::Joined;
 use crate::traffic::Span;
-use crate::{captures, gate};
+use crate::{captures, gate, watchdog};
 use abi::cuda::*;
-use berth::Cargo;
+use berth::{Cargo, Line};
 use memory::Current;
 use region::Class;
 use settings::CopyChoice;
@@ -42,14 +43,26 @@ pub(crate) struct Crossing {
     pub(crate) stream: CUstream,
 }
 
-/// Readies the current context, which is new. Later it may be too late: to load a kernel or to register memory may wait for
-/// what runs on the device, which may wait for a copy.
-pub(crate) fn prepare(joined: &Joined) -> Option<()> {
+/// Readies the current context, if it is new; `primary` says that it is its device's.
+pub(crate) fn prepare(joined: &Joined, primary: bool) -> Option<()> {
     if joined.settings.copies != CopyChoice::On || joined.settings.class != Class::Be {
         return None;
     }
     let current = Current::get()?;
-    if memory::is_shared(current.device) { berth::prepare(&current) } else { None }
+    if !memory::is_shared(current.device) || !rescue::is_manned() {
+        return None;
+    }
+    harbor::open(&current, primary)
+}
+
+/// A context was destroyed.
+pub(crate) fn context_gone(context: CUcontext) {
+    harbor::context_gone(context);
+}
+
+/// A hold on a device's primary context was given back, or it was reset.
+pub(crate) fn primary_released(device: CUdevice) {
+    harbor::primary_released(device);
 }
 
 /// Puts the copy in the stream's way; `None` where it has to go another way, in which case nothing was put there.
@@ -57,17 +70,24 @@ pub(crate) fn take(joined: &Joined, crossing: Crossing) -> Option<()> {
     let Crossing { to, from, stream } = crossing;
     let (dst, src) = (to.start.get(), from as u64);
     let fits = to.len >= LEAST && dst.is_multiple_of(kernel::UNIT) && src.is_multiple_of(kernel::UNIT);
-    if !fits || joined.settings.copies != CopyChoice::On {
+    if !fits || joined.settings.copies != CopyChoice::On || !watchdog::runs() {
         return None;
     }
-    let _departs = rescue::departs()?;
+    let departs = rescue::departs()?;
     if captures::may_go_on(stream) {
         return None;
     }
     let current = Current::get()?;
+    let harbor = harbor::of(&current)?;
     if !current.has(stream) || !memory::is_own(dst, &current) || !gate::is_all_there(to) {
         return None;
     }
     let cargo = Cargo { to: dst, from, mapped: memory::pinned(src, to.len)?, bytes: to.len };
-    berth::take(&current, stream, cargo)
+    let line = Line { stream, number: memory::number_of(stream)? };
+    let own = harbor.berths.iter().map(rescue::lock).find(|berth| berth.is_of(&line));
+    let mut berth = own.or_else(|| harbor.berths.iter().map(rescue::lock).find(|berth| berth.is_free_for(&line)))?;
+    let _departs = departs.still()?;
+    berth.load(line, cargo)?;
+    watchdog::look_soon();
+    Some(())
 }

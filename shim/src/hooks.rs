@@ -50,8 +50,17 @@ macro_rules! govern {
     (free pool $name:ident, $real:ident, $forward:ident, ($pool:ident)) => {
         hooks::free::pool($forward, $pool)
     };
-    (free host $name:ident, $real:ident, $forward:ident, ($p:ident)) => {
-        hooks::free::host($forward)
+    (free host $name:ident, $real:ident, $forward:ident, $arguments:tt) => {
+        hooks::free::waits($forward)
+    };
+    (free array $name:ident, $real:ident, $forward:ident, $arguments:tt) => {
+        hooks::free::waits($forward)
+    };
+    (free mapping $name:ident, $real:ident, $forward:ident, $arguments:tt) => {
+        hooks::free::waits($forward)
+    };
+    (free trim $name:ident, $real:ident, $forward:ident, $arguments:tt) => {
+        hooks::free::waits($forward)
     };
     (free linear $name:ident, $real:ident, $forward:ident, ($dptr:ident)) => {
         hooks::free::linear($forward, $dptr)
@@ -169,14 +178,20 @@ macro_rules! govern {
     };
     (context create $name:ident, $real:ident, $forward:ident, ($ctx:ident $(, $more:ident)*)) => {
         // SAFETY: the caller's own place for the handle.
-        unsafe { hooks::context::created($forward, $ctx) }
+        unsafe { hooks::context::created($forward, $ctx, false) }
     };
     (context retain $name:ident, $real:ident, $forward:ident, ($ctx:ident $(, $more:ident)*)) => {
         // SAFETY: as above.
-        unsafe { hooks::context::created($forward, $ctx) }
+        unsafe { hooks::context::created($forward, $ctx, true) }
     };
-    (context release $name:ident, $real:ident, $forward:ident, $arguments:tt) => {
-        hooks::context::released($forward)
+    (context destroy $name:ident, $real:ident, $forward:ident, ($ctx:ident)) => {
+        hooks::context::destroyed($forward, $ctx)
+    };
+    (context release $name:ident, $real:ident, $forward:ident, ($device:ident $(, $more:ident)*)) => {
+        hooks::context::primary_released($forward, $device)
+    };
+    (context release_green $name:ident, $real:ident, $forward:ident, $arguments:tt) => {
+        hooks::context::released($forward, || ())
     };
     (stream destroy $name:ident, $real:ident, $forward:ident, ($stream:ident)) => {
         hooks::stream::destroy($forward, $stream)

@@ -182,6 +182,7 @@ own_use! {
     cuCtxSynchronize();
     cuDeviceGetAttribute(*mut c_int, c_int, CUdevice);
     cuDeviceGetCount(*mut c_int);
+    cuDevicePrimaryCtxGetState(CUdevice, *mut c_uint, *mut c_int);
     cuDeviceGetUuid_v2(*mut [u8; 16], CUdevice);
     cuGraphChildGraphNodeGetGraph(CUgraphNode, *mut CUgraph);
     cuGraphGetNodes(CUgraph, *mut CUgraphNode, *mut usize);
@@ -192,6 +193,7 @@ own_use! {
     cuModuleLoadData(*mut *mut c_void, *const c_void);
     cuStreamQuery(CUstream);
     cuStreamGetCtx(CUstream, *mut CUcontext);
+    cuStreamGetId(CUstream, *mut u64);
     cuStreamGetFlags(CUstream, *mut c_uint);
     cuStreamIsCapturing(CUstream, *mut c_uint);
     cuStreamSynchronize(CUstream);

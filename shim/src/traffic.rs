@@ -27,6 +27,8 @@ pub(crate) enum Traffic {
 pub(crate) struct Load {
     pub(crate) direction: Direction,
     pub(crate) bytes: Bytes,
+    /// Whether the program gives it as a stretch, and not as a rectangle or box, of which the driver checks more.
+    pub(crate) is_stretch: bool,
     /// Its shape and the memory that it touches, where it may be cut.
     pub(crate) cut: Option<(Extent, Ends)>,
 }
@@ -135,7 +137,7 @@ impl Traffic {
     pub(crate) fn array(direction: Direction, bytes: usize) -> Self {
         match bytes {
             0 => Traffic::None,
-            bytes => Traffic::Bus(Load { direction, bytes: Bytes::new(bytes as u64), cut: None }),
+            bytes => Traffic::Bus(Load { direction, bytes: Bytes::new(bytes as u64), is_stretch: false, cut: None }),
         }
     }
 
@@ -188,7 +190,10 @@ fn lay(
 
 fn line(from: End, to: End, bytes: usize) -> Traffic {
     let lay = |end| Lay { end, x: 0, y: 0, z: 0, pitch: bytes, lines: 1 };
-    shaped(lay(from), lay(to), Extent::line(bytes))
+    match shaped(lay(from), lay(to), Extent::line(bytes)) {
+        Traffic::Bus(load) => Traffic::Bus(Load { is_stretch: true, ..load }),
+        other => other,
+    }
 }
 
 fn shaped(from: Lay, to: Lay, extent: Extent) -> Traffic {
@@ -204,7 +209,7 @@ fn shaped(from: Lay, to: Lay, extent: Extent) -> Traffic {
     let plain = from.is_plain(extent) && to.is_plain(extent);
     let ends = device.span(extent).zip(host.start()).filter(|_| plain);
     let ends = ends.map(|(device, start)| Ends { device, host: base.wrapping_byte_add(start) });
-    Traffic::Bus(Load { direction, bytes, cut: ends.map(|ends| (extent, ends)) })
+    Traffic::Bus(Load { direction, bytes, is_stretch: false, cut: ends.map(|ends| (extent, ends)) })
 }
 
 /// What several copies move together, by [`Direction`], and within devices.

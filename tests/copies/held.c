@@ -2,10 +2,12 @@
  *
  *   held MEANWHILE [FIRST]
  *
- *   MEANWHILE         stream, event, context, query, fetch, free, free_host, unregister, unload or
- *                     cooperative, where the kernel is launched as a cooperative one
+ *   MEANWHILE         stream, event, context, query, fetch, free, free_host, unregister, unload; or cooperative, where
+ *                     the kernel is launched as a cooperative one; two, where a second stream copies as well; late,
+ *                     where the copies come behind 100 ms of work and device memory is freed meanwhile
  *
- *   FIRST             how large copies are that go before, for others to notice them: large, small or none
+ *   FIRST             how large copies are that go before, for others to notice them: large, small or none; or again, for
+ *                     large ones after some in a context that was destroyed
  *
  * Prints {"right": bool, "took_ms": n}, waits for a
  * line, and copies once more. The kernel is told to go after ten seconds in any case.
@@ -26,6 +28,8 @@ typedef void *S;
 #define FUNCTIONS(F)                                                                                     \
     F(cuInit, (unsigned))                                                                                \
     F(cuDevicePrimaryCtxRetain, (void **, int))                                                          \
+    F(cuCtxCreate_v2, (void **, unsigned, int))                                                          \
+    F(cuCtxDestroy_v2, (void *))                                                                         \
     F(cuCtxSetCurrent, (void *))                                                                         \
     F(cuCtxSynchronize, (void))                                                                          \
     F(cuDeviceGetAttribute, (int *, int, int))                                                           \
@@ -43,6 +47,7 @@ typedef void *S;
     F(cuMemsetD8_v2, (D, unsigned char, size_t))                                                         \
     F(cuStreamCreate, (S *, unsigned))                                                                   \
     F(cuStreamSynchronize, (S))                                                                          \
+    F(cuLaunchHostFunc, (S, void (*)(void *), void *))                                                   \
     F(cuStreamQuery, (S))                                                                                \
     F(cuEventCreate, (void **, unsigned))                                                                \
     F(cuEventRecord, (void *, S))                                                                        \
@@ -88,6 +93,11 @@ static int arrived(void) {
     return !memcmp(from, to, BYTES);
 }
 
+static void rest(void *unused) {
+    (void)unused;
+    usleep(100000);
+}
+
 /* Ends the kernel where nothing else does. */
 static void *let_go(void *unused) {
     (void)unused;
@@ -99,6 +109,23 @@ static void *let_go(void *unused) {
     return NULL;
 }
 
+/* Copies in a context that does not last. */
+static void in_another_context(void) {
+    void *other_context, *host;
+    D there;
+    S stream;
+    TRY(cuCtxCreate_v2(&other_context, 0, 0));
+    TRY(cuMemHostAlloc(&host, BYTES, 0));
+    TRY(cuMemAlloc_v2(&there, BYTES));
+    TRY(cuStreamCreate(&stream, 1));
+    for (double begun = now(); now() - begun < 0.2;) {
+        TRY(cuMemcpyHtoDAsync_v2(there, host, BYTES, stream));
+        TRY(cuStreamSynchronize(stream));
+    }
+    TRY(cuMemcpyHtoDAsync_v2(there, host, BYTES, stream));
+    TRY(cuCtxDestroy_v2(other_context));
+}
+
 int main(int argc, char **argv) {
     const char *meanwhile = argc > 1 ? argv[1] : "stream", *first = argc > 2 ? argv[2] : "large";
     void *cuda = dlopen("libcuda.so.1", RTLD_NOW | RTLD_GLOBAL);
@@ -108,6 +135,7 @@ int main(int argc, char **argv) {
     int sms;
     S kernels;
     TRY(cuInit(0));
+    if (!strcmp(first, "again")) in_another_context();
     TRY(cuDevicePrimaryCtxRetain(&context, 0));
     TRY(cuCtxSetCurrent(context));
     TRY(cuDeviceGetAttribute(&sms, MULTIPROCESSORS, 0));
@@ -129,12 +157,13 @@ int main(int argc, char **argv) {
     *flag = 1;
 
     fill(0);
-    size_t size = !strcmp(first, "large") ? BYTES : 1 << 20;
+    int large = !strcmp(first, "large") || !strcmp(first, "again");
+    size_t size = large ? BYTES : 1 << 20;
     for (double begun = now(); strcmp(first, "none") && now() - begun < 0.3;) {
         for (int i = 0; i < 3; i++) TRY(cuMemcpyHtoDAsync_v2(device, from, size, copies));
         TRY(cuStreamSynchronize(copies));
     }
-    int right = strcmp(first, "large") || arrived();
+    int right = !large || arrived();
 
     void *arguments[] = {&word};
     if (!strcmp(meanwhile, "cooperative")) TRY(cuLaunchCooperativeKernel(hold, 2 * sms, 1, 1, 1024, 1, 1, 0, kernels, arguments));
@@ -144,16 +173,20 @@ int main(int argc, char **argv) {
     pthread_create(&thread, NULL, let_go, NULL);
     fill(1);
     double begun = now();
+    if (!strcmp(meanwhile, "late")) TRY(cuLaunchHostFunc(copies, rest, NULL));
     TRY(cuMemcpyHtoDAsync_v2(device, from, BYTES, copies));
     TRY(cuMemcpyHtoDAsync_v2(device, from, BYTES, copies));
     TRY(cuMemcpyHtoDAsync_v2(word, flag, 4, copies));
-    if (!strcmp(meanwhile, "event")) {
+    if (!strcmp(meanwhile, "two")) {
+        TRY(cuMemcpyHtoDAsync_v2(other, from, BYTES, late));
+        TRY(cuStreamSynchronize(late));
+    } else if (!strcmp(meanwhile, "event")) {
         TRY(cuEventRecord(event, copies));
         TRY(cuEventSynchronize(event));
     } else if (!strcmp(meanwhile, "context")) TRY(cuCtxSynchronize());
     else if (!strcmp(meanwhile, "query")) while (cuStreamQuery(copies) == 600) {}
     else if (!strcmp(meanwhile, "fetch")) TRY(cuMemcpyDtoH_v2(to, other, BYTES));
-    else if (!strcmp(meanwhile, "free")) TRY(cuMemFree_v2(other));
+    else if (!strcmp(meanwhile, "free") || !strcmp(meanwhile, "late")) TRY(cuMemFree_v2(other));
     else if (!strcmp(meanwhile, "free_host")) TRY(cuMemFreeHost(unused_host));
     else if (!strcmp(meanwhile, "unregister")) TRY(cuMemHostUnregister(registered));
     else if (!strcmp(meanwhile, "unload")) TRY(cuModuleUnload(module));

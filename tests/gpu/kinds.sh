@@ -32,10 +32,15 @@ try() {
 # A kernel that has every SM and waits for a copy, which a kernel can then not do.
 held() {
     local meanwhile first
-    for first in small none; do
+    for first in small none again; do
         try "held, $first before, beside ls" "$missile" run --class be --color off -- "$work/held" stream "$first"
     done
-    for meanwhile in stream event context query fetch free free_host unregister unload cooperative; do
+    for connections in 1 2 8; do
+        CUDA_DEVICE_MAX_CONNECTIONS=$connections try "held, $connections queues, bare" "$work/held" stream
+        CUDA_DEVICE_MAX_CONNECTIONS=$connections try "held, $connections queues, beside ls" \
+            "$missile" run --class be --color off -- "$work/held" two
+    done
+    for meanwhile in stream event context query fetch free free_host unregister unload cooperative two late; do
         try "held, $meanwhile, bare" "$work/held" "$meanwhile"
         try "held, $meanwhile, beside ls" "$missile" run --class be --color off -- "$work/held" "$meanwhile"
     done

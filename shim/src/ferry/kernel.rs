@@ -1,12 +1,10 @@
 //! The kernel that copies, in each context that needs it.
 
-use super::berth::BERTHS;
+use super::harbor::BERTHS;
 use crate::log::warning;
-use crate::{captures, real};
+use crate::real;
 use abi::cuda::*;
 use std::ffi::{c_uint, c_void};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use units::Bytes;
 
 const MODULE: &str = concat!(include_str!("../ferry.ptx"), "\0");
@@ -16,7 +14,7 @@ const THREADS: c_uint = 512;
 pub(super) const UNIT: u64 = 16;
 
 /// The module keeps something for so many berths.
-const _: () = assert!(BERTHS == 16);
+const _: () = assert!(BERTHS <= 16);
 
 /// What the kernel is to do. All addresses are the device's.
 pub(super) struct Order {
@@ -52,47 +50,8 @@ pub(super) fn launch(function: CUfunction, stream: CUstream, order: &Order) -> b
     launched == CUDA_SUCCESS
 }
 
-/// The kernel in one context.
-struct Loaded {
-    /// The context's number; 0 while the place is free.
-    context: AtomicU64,
-    /// The kernel; 0 where the context does not take it.
-    function: AtomicUsize,
-}
-
-/// How many contexts are known; in more than these copies go another way.
-const CONTEXTS: usize = 16;
-static LOADED: [Loaded; CONTEXTS] =
-    [const { Loaded { context: AtomicU64::new(0), function: AtomicUsize::new(0) } }; CONTEXTS];
-static LOADING: Mutex<()> = Mutex::new(());
-
-fn known(context: u64) -> Option<&'static Loaded> {
-    LOADED.iter().find(|loaded| loaded.context.load(Ordering::Acquire) == context)
-}
-
-/// The kernel in the context, if it was loaded there.
-pub(super) fn of(context: u64) -> Option<CUfunction> {
-    match known(context)?.function.load(Ordering::Relaxed) {
-        0 => None,
-        function => Some(function as CUfunction),
-    }
-}
-
-/// Loads the kernel in the current context. `None` where that was tried before, or failed.
-pub(super) fn load(context: u64) -> Option<CUfunction> {
-    let _loading = LOADING.lock().unwrap_or_else(PoisonError::into_inner);
-    if known(context).is_some() {
-        return None;
-    }
-    let place = LOADED.iter().find(|loaded| loaded.context.load(Ordering::Relaxed) == 0)?;
-    // It may wait for the device, which would end a capture.
-    let function = if captures::any() { None } else { load_module() };
-    place.function.store(function.map_or(0, |function| function as usize), Ordering::Relaxed);
-    place.context.store(context, Ordering::Release);
-    function
-}
-
-fn load_module() -> Option<CUfunction> {
+/// Loads the kernel in the current context.
+pub(super) fn load() -> Option<CUfunction> {
     let (mut module, mut function) = (std::ptr::null_mut(), std::ptr::null_mut());
     // SAFETY: the text ends with a NUL; the function writes a handle.
     let loaded = unsafe { real::cuModuleLoadData.get()?(&mut module, MODULE.as_ptr().cast()) };

@@ -51,6 +51,15 @@ impl Current {
     }
 }
 
+/// The number of a stream, which no other ever has. A handle says less: it may be another stream's later, and that of the
+/// per-thread default stream is the same in every thread.
+pub(super) fn number_of(stream: CUstream) -> Option<u64> {
+    let mut number = 0;
+    // SAFETY: the function writes a number; the caller found that the stream lives.
+    let told = unsafe { real::cuStreamGetId.get()?(stream, &mut number) };
+    (told == CUDA_SUCCESS && number != 0).then_some(number)
+}
+
 /// Whether the device's SMs run kernels of several processes at a time.
 pub(super) fn is_shared(device: CUdevice) -> bool {
     /// By ordinal: 0 while not asked, 1 for no, 2 for yes.

@@ -39,9 +39,9 @@ enum Way {
 
 /// What the ferry needs to know of a copy, where it is one that it may take: one stretch to the device.
 fn crossing(traffic: Traffic, stream: CUstream) -> Option<ferry::Crossing> {
-    let Traffic::Bus(Load { direction: Direction::H2d, cut: Some((extent, ends)), .. }) = traffic else { return None };
-    let is_stretch = (extent.height, extent.depth) == (1, 1);
-    is_stretch.then_some(ferry::Crossing { to: ends.device, from: ends.host, stream })
+    let Traffic::Bus(load) = traffic else { return None };
+    let (_, ends) = load.cut.filter(|_| load.is_stretch && load.direction == Direction::H2d)?;
+    Some(ferry::Crossing { to: ends.device, from: ends.host, stream })
 }
 
 /// Work in the order of a stream that moves things both ways and that the driver takes as one.
@@ -49,7 +49,7 @@ pub(crate) fn around(loads: Loads, stream: CUstream, forward: impl FnOnce() -> C
     let Some((joined, gpu)) = consider(|| count(loads.over, loads.within)) else { return forward() };
     // The waits stand in this order in every stream, so that no two can wait for each other's turn.
     let turns = Direction::ALL.map(|direction| {
-        let load = Load { direction, bytes: loads.over[direction as usize], cut: None };
+        let load = Load { direction, bytes: loads.over[direction as usize], is_stretch: false, cut: None };
         if load.bytes == units::Bytes::ZERO {
             return None;
         }

@@ -5,15 +5,15 @@ use abi::cuda::{CUDA_SUCCESS, CUdeviceptr, CUmemGenericAllocationHandle, CUmemor
 use units::DeviceVa;
 
 pub(crate) fn linear(forward: impl FnOnce() -> CUresult, dptr: CUdeviceptr) -> CUresult {
-    let result = host(forward);
+    let result = waits(forward);
     if result == CUDA_SUCCESS {
         fault::shielded(|| announce::freed(DeviceVa::new(dptr)));
     }
     result
 }
 
-/// What the driver frees only when the device is done with it.
-pub(crate) fn host(forward: impl FnOnce() -> CUresult) -> CUresult {
+/// What the driver frees only when the device is done with it, and may let nobody in meanwhile.
+pub(crate) fn waits(forward: impl FnOnce() -> CUresult) -> CUresult {
     let _aside = fault::shielded(ferry::stand_aside);
     forward()
 }
@@ -27,7 +27,7 @@ pub(crate) fn physical(forward: impl FnOnce() -> CUresult, handle: CUmemGenericA
 }
 
 pub(crate) fn pool(forward: impl FnOnce() -> CUresult, pool: CUmemoryPool) -> CUresult {
-    let result = forward();
+    let result = waits(forward);
     if result == CUDA_SUCCESS {
         fault::shielded(|| exportable::pool_gone(pool));
     }

@@ -25,7 +25,7 @@ use crate::life::Joined;
 use crate::traffic::Span;
 use crate::{captures, gate, watchdog};
 use abi::cuda::*;
-use berth::{Cargo, Line};
+use berth::{Berth, Cargo, Line};
 use memory::Current;
 use region::Class;
 use settings::CopyChoice;
@@ -84,8 +84,8 @@ pub(crate) fn take(joined: &Joined, crossing: Crossing) -> Option<()> {
     }
     let cargo = Cargo { to: dst, from, mapped: memory::pinned(src, to.len)?, bytes: to.len };
     let line = Line { stream, number: memory::number_of(stream)? };
-    let own = harbor.berths.iter().map(rescue::lock).find(|berth| berth.is_of(&line));
-    let mut berth = own.or_else(|| harbor.berths.iter().map(rescue::lock).find(|berth| berth.is_free_for(&line)))?;
+    let find = |fits: &dyn Fn(&Berth) -> bool| harbor.berths.iter().filter_map(rescue::glance).find(|it| fits(it));
+    let mut berth = find(&|berth| berth.is_of(&line)).or_else(|| find(&|berth| berth.is_free_for(&line)))?;
     let _departs = departs.still()?;
     berth.load(line, cargo)?;
     watchdog::look_soon();

@@ -17,7 +17,7 @@ use crate::real;
 use abi::cuda::*;
 use region::{Handover, ticket_after};
 use std::ffi::{c_uint, c_void};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use units::{Bytes, Nanos};
 
@@ -193,11 +193,16 @@ impl Berth {
             return None;
         }
         let (wait, write) = (real::cuStreamWaitValue32_v2.get()?, real::cuStreamWriteValue32_v2.get()?);
-        // The legacy stream waits for others that its own idleness may say nothing of.
-        let comes_now = line.stream as usize != CU_STREAM_LEGACY && is_next_to_run(line.stream);
-        if !self.passes(&line).or_else(|| comes_now.then(|| self.try_passing(line)))? {
+        let seems_idle = is_next_to_run(line.stream);
+        let passes = match self.passes(&line) {
+            None if seems_idle => self.try_passing(line),
+            known => known,
+        };
+        if passes != Some(true) {
             return None;
         }
+        // The legacy stream waits for others that its own idleness may say nothing of.
+        let comes_now = seems_idle && line.stream as usize != CU_STREAM_LEGACY;
         // What is done is as good as cancelled; left behind, the words would be ahead again half the numbers later.
         self.cancel(done);
         self.rescued = later(self.rescued, done);
@@ -224,32 +229,45 @@ impl Berth {
         (!self.spoiled).then_some(())
     }
 
-    /// Whether the rescue passes a stream that waits: tried with one that has nothing else to do.
-    fn try_passing(&mut self, line: Line) -> bool {
-        let (Some(wait), Some(write)) = (real::cuStreamWaitValue32_v2.get(), real::cuStreamWriteValue32_v2.get())
-        else {
-            return false;
-        };
-        let Some(copy) = real::cuMemcpyHtoDAsync_v2.get() else { return false };
+    /// Whether the rescue passes a stream that waits, tried with one that seems idle; `None` where it did not come to the
+    /// wait in time.
+    fn try_passing(&mut self, line: Line) -> Option<bool> {
+        let (wait, write) = (real::cuStreamWaitValue32_v2.get()?, real::cuStreamWriteValue32_v2.get()?);
+        let copy = real::cuMemcpyHtoDAsync_v2.get()?;
         let (trial, device) = self.trial;
         self.trials = self.trials.wrapping_add(1);
         let number = self.trials;
-        // SAFETY: words, memory and a stream of ours, and the program's stream, which lives.
-        let submitted = unsafe {
-            wait(line.stream, device + Trial::LET_GO, number, CU_STREAM_WAIT_VALUE_GEQ) == CUDA_SUCCESS
-                && copy(self.scratch, std::ptr::from_ref(trial).cast(), CRUMB, self.rescue) == CUDA_SUCCESS
-                && write(self.rescue, device + Trial::PASSED, number, 0) == CUDA_SUCCESS
+        let shows = |word: &AtomicU32| {
+            let begun = Instant::now();
+            while ticket_after(number, word.load(Ordering::SeqCst)) {
+                match begun.elapsed() {
+                    long if long > LONGEST_TRIAL => return false,
+                    long if long > SPIN => std::thread::sleep(SPIN / 2),
+                    _ => std::hint::spin_loop(),
+                }
+            }
+            true
         };
-        let begun = Instant::now();
-        let mut passes = false;
-        while submitted && !passes && begun.elapsed() < LONGEST_TRIAL {
-            passes = !ticket_after(number, trial.passed.load(Ordering::SeqCst));
-            if begun.elapsed() < SPIN { std::hint::spin_loop() } else { std::thread::sleep(SPIN / 2) }
-        }
+        // SAFETY: words of ours, and the program's stream, which lives.
+        let waits = unsafe {
+            write(line.stream, device + Trial::HERE, number, 0) == CUDA_SUCCESS
+                && wait(line.stream, device + Trial::LET_GO, number, CU_STREAM_WAIT_VALUE_GEQ) == CUDA_SUCCESS
+        };
+        let is_there = waits && shows(&trial.here);
+        // SAFETY: a word, memory and a stream of ours.
+        let submitted = is_there
+            && unsafe {
+                copy(self.scratch, std::ptr::from_ref(trial).cast(), CRUMB, self.rescue) == CUDA_SUCCESS
+                    && write(self.rescue, device + Trial::PASSED, number, 0) == CUDA_SUCCESS
+            };
+        let passes = submitted && shows(&trial.passed);
         trial.let_go.store(number, Ordering::SeqCst);
+        if !is_there {
+            return None;
+        }
         self.tried.rotate_right(1);
         self.tried[0] = (line.number, passes);
-        passes
+        Some(passes)
     }
 
     /// Runs this in the berth's context.

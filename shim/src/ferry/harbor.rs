@@ -22,23 +22,28 @@ const CONTEXTS: usize = 16;
 /// For a trial of whether two streams wait for each other: see [`Berth`].
 #[repr(C, align(128))]
 pub(super) struct Trial {
-    /// What the program's stream waits for. Written by the host.
+    /// Written by the program's stream when it comes to the wait.
+    pub(super) here: AtomicU32,
+    /// What that waits for. Written by the host.
     pub(super) let_go: AtomicU32,
     /// Written by the rescue's stream.
     pub(super) passed: AtomicU32,
-    reserved: [u32; 30],
+    reserved: [u32; 29],
 }
 
 impl Trial {
-    /// Where [`Trial::let_go`] is from the beginning.
-    pub(super) const LET_GO: u64 = 0;
+    /// Where [`Trial::here`] is from the beginning.
+    pub(super) const HERE: u64 = 0;
+    /// Where [`Trial::let_go`] is.
+    pub(super) const LET_GO: u64 = 4;
     /// Where [`Trial::passed`] is.
-    pub(super) const PASSED: u64 = 4;
+    pub(super) const PASSED: u64 = 8;
 }
 
 const _: () = {
     use std::mem::offset_of;
-    assert!(size_of::<Trial>() == 128 && offset_of!(Trial, let_go) == 0 && offset_of!(Trial, passed) == 4);
+    assert!(size_of::<Trial>() == 128 && offset_of!(Trial, here) == 0 && offset_of!(Trial, let_go) == 4);
+    assert!(offset_of!(Trial, passed) == 8);
 };
 
 /// The memory that a context's streams and kernels see.

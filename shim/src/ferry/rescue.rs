@@ -90,7 +90,7 @@ fn berths() -> impl Iterator<Item = &'static Mutex<Berth>> {
     harbor::all().flat_map(|harbor| &harbor.berths)
 }
 
-pub(super) fn lock(berth: &'static Mutex<Berth>) -> MutexGuard<'static, Berth> {
+fn lock(berth: &'static Mutex<Berth>) -> MutexGuard<'static, Berth> {
     berth.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -104,8 +104,8 @@ pub(crate) fn is_under_way() -> bool {
     berths().any(|berth| glance(berth).is_none_or(|berth| berth.is_outstanding()))
 }
 
-/// The berth as it is; `None` where another thread has it, which must not be waited for.
-fn glance(berth: &'static Mutex<Berth>) -> Option<MutexGuard<'static, Berth>> {
+/// The berth as it is; `None` where another thread has it, which must not be waited for: it may be in the driver.
+pub(super) fn glance(berth: &'static Mutex<Berth>) -> Option<MutexGuard<'static, Berth>> {
     match berth.try_lock() {
         Ok(berth) => Some(berth),
         Err(TryLockError::Poisoned(berth)) => Some(berth.into_inner()),

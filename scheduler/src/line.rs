@@ -19,6 +19,10 @@ use units::{Bytes, Nanos};
 /// depends on how late the arbiter looks, and a newcomer waits for a piece more.
 const LEAD_BESIDE_LS: Nanos = Nanos::from_micros(6);
 
+/// What part of its time a piece may be late by and still be followed. Pieces are, by a little, as the rate that is expected
+/// is the best that was seen of late; and an arbiter that may not spin looks late.
+const LATE_PART: u64 = 8;
+
 /// A lane, by its slot and its number there.
 pub(crate) type Place = (usize, usize);
 
@@ -109,8 +113,8 @@ impl Line {
         Some((bytes, took))
     }
 
-    /// Whether another piece may leave now, before the only one that was let go is done. False where that is late by as
-    /// much as the next may be early: then nobody knows when it will be done, and who comes would wait for both.
+    /// Whether another piece may leave now, before the only one that was let go is done. False where that is late by more
+    /// than a little: then nobody knows when it will be done, and who comes would wait for both.
     pub(crate) fn may_be_followed(&self, sizer: &Sizer, regime: Regime, now: Nanos) -> bool {
         let ([piece], Some(times)) = (self.pieces.as_slice(), self.times(sizer, regime)) else { return false };
         piece.may_be_followed && times.early <= now && now < times.overdue
@@ -127,7 +131,11 @@ impl Line {
         let (start, takes) = (self.on_the_bus_since()?, sizer.expects(self.pieces.first()?.bytes)?);
         let lead = if regime.yields() { LEAD_BESIDE_LS.min(takes) } else { takes };
         let end = start + takes;
-        Some(Times { early: end.saturating_sub(lead), end, overdue: end + lead })
+        Some(Times {
+            early: end.saturating_sub(lead),
+            end,
+            overdue: end + lead.max(Nanos::new(takes.get() / LATE_PART)),
+        })
     }
 
     fn on_the_bus_since(&self) -> Option<Nanos> {
@@ -184,8 +192,8 @@ mod tests {
         let (line, sizer) = (one_on_the_bus(), sizer());
         assert!(!line.may_be_followed(&sizer, LS, at(73)));
         assert!(line.may_be_followed(&sizer, LS, at(74)));
-        assert!(line.may_be_followed(&sizer, LS, at(85)), "a piece is often a little late");
-        assert!(!line.may_be_followed(&sizer, LS, at(86)), "it is on the bus for nobody knows how long");
+        assert!(line.may_be_followed(&sizer, LS, at(89)), "a piece is often a little late");
+        assert!(!line.may_be_followed(&sizer, LS, at(90)), "it is on the bus for nobody knows how long");
         assert_eq!(line.next_due(&sizer, LS, at(0)), Some(at(74)));
     }
 

@@ -55,10 +55,10 @@ for mps in 0 1; do
         for other in be ls; do
             load=(bulk 8M)
             [ "$other" = ls ] && load=(ls 256K 500)
-            beside=("$missile" run --class "$other" --color off -- "$dist/examples/copier" "${load[@]}" --seconds 30)
-            timeout 40 "${beside[@]}" >/dev/null 2>&1 &
+            beside=("$missile" run --class "$other" --color off -- "$dist/examples/copier" "${load[@]}" --seconds 100)
+            timeout 110 "${beside[@]}" >/dev/null 2>&1 &
             to_device=$!
-            timeout 40 "${beside[@]}" --to-host >/dev/null 2>&1 &
+            timeout 110 "${beside[@]}" --to-host >/dev/null 2>&1 &
             to_host=$!
             sleep 3
             for how in on engine; do

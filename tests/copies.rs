@@ -10,6 +10,7 @@ use serde_json::Value;
 use std::process::{Child, Stdio};
 
 const KINDS: Program = Program::plain("kinds", "copies/kinds.c").with(&["-ldl"]);
+const HELD: Program = Program::plain("held", "copies/held.c").with(&["-ldl"]);
 
 /// Another tenant that copies until it is dropped.
 struct Copier(Child);
@@ -102,13 +103,52 @@ fn large_copies_go_past_the_engine_beside_a_latency_sensitive_tenant_and_arrive(
     let (place, _arbiter) = place(&[]);
     let _other = Copier::start(&place, "ls", &["ls", "64K", "1000"]);
     let ferried = |flags: &[&str], mps| every_kind_arrives(&place, flags, mps)["ferried_bytes"].as_u64();
-    assert!(ferried(&["--class", "be", "--copies", "ferry"], true) > Some(0));
-    assert_eq!(ferried(&["--class", "be"], true), Some(0), "the operator has not asked for it");
-    assert_eq!(
-        ferried(&["--class", "be", "--copies", "ferry"], false),
-        Some(0),
-        "kernels of two processes do not run side by side"
-    );
+    assert!(ferried(&["--class", "be"], true) > Some(0));
+    assert_eq!(ferried(&["--class", "be", "--copies", "engine"], true), Some(0), "the operator does not want it");
+    assert_eq!(ferried(&["--class", "be"], false), Some(0), "kernels of two processes do not run side by side");
+}
+
+/// A program whose kernel has every SM and waits for a copy, which then cannot be done by a kernel.
+#[test]
+fn a_copy_that_a_kernel_waits_for_with_every_sm_arrives() {
+    if !c::is_there() {
+        return;
+    }
+    let (place, _arbiter) = place(&[]);
+    let _other = Copier::start(&place, "ls", &["ls", "64K", "1000"]);
+    let meanwhiles = [
+        "stream",
+        "event",
+        "context",
+        "query",
+        "fetch",
+        "free",
+        "free_host",
+        "unregister",
+        "unload",
+        "cooperative",
+        "two",
+        "late",
+    ];
+    // The last is the first that goes past the engine at all.
+    let cases =
+        meanwhiles.map(|meanwhile| (meanwhile, "large")).into_iter().chain([("stream", "again"), ("stream", "small")]);
+    for (meanwhile, first) in cases {
+        let mut command = place.missile(&["run", "--sim", "h200", "--color", "off", "--class", "be", "--"]);
+        command.arg(HELD.built()).args([meanwhile, first]).env("SIMGPU_MPS", "1");
+        let mut tenant = Held::start_listening(&mut command);
+        let said = tenant.says();
+        assert_eq!(said["right"], true, "{meanwhile}");
+        // Ten seconds later the program would have let the kernel go itself.
+        assert!(said["took_ms"].as_f64() < Some(3000.0), "{meanwhile}: {said}");
+        let told = |top: &Value| (top["ferried_bytes"].as_u64(), top["gate_timeouts"].as_u64());
+        let (ferried, timeouts) = told(&place.wait_for_tenant(tenant.id(), "the tenant", |_| true));
+        assert!(ferried > Some(0), "{meanwhile}: a copy was to go past the engine");
+        // Where the stream came to its copy only later, who freed had given that to the engine by then.
+        assert_eq!(timeouts > Some(0), meanwhile != "late", "{meanwhile}: it was given back");
+        tenant.go_on();
+        assert_eq!(tenant.finish().code, Some(0), "{meanwhile}");
+    }
 }
 
 #[test]

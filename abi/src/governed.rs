@@ -204,14 +204,14 @@ macro_rules! governed_functions {
             // Launches.
             launch kernel cuLaunchKernel(f: CUfunction, gx: c_uint, gy: c_uint, gz: c_uint, bx: c_uint, by: c_uint, bz: c_uint, shared: c_uint, stream: CUstream, params: *mut *mut c_void, extra: *mut *mut c_void);
             launch kernel cuLaunchKernel_ptsz(f: CUfunction, gx: c_uint, gy: c_uint, gz: c_uint, bx: c_uint, by: c_uint, bz: c_uint, shared: c_uint, stream: CUstream, params: *mut *mut c_void, extra: *mut *mut c_void);
-            launch configured cuLaunchKernelEx(config: *const CUlaunchConfig, f: CUfunction, params: *mut *mut c_void, extra: *mut *mut c_void);
-            launch configured cuLaunchKernelEx_ptsz(config: *const CUlaunchConfig, f: CUfunction, params: *mut *mut c_void, extra: *mut *mut c_void);
-            launch cooperative cuLaunchCooperativeKernel(f: CUfunction, gx: c_uint, gy: c_uint, gz: c_uint, bx: c_uint, by: c_uint, bz: c_uint, shared: c_uint, stream: CUstream, params: *mut *mut c_void);
-            launch cooperative cuLaunchCooperativeKernel_ptsz(f: CUfunction, gx: c_uint, gy: c_uint, gz: c_uint, bx: c_uint, by: c_uint, bz: c_uint, shared: c_uint, stream: CUstream, params: *mut *mut c_void);
+            launch kernel cuLaunchKernelEx(config: *const CUlaunchConfig, f: CUfunction, params: *mut *mut c_void, extra: *mut *mut c_void);
+            launch kernel cuLaunchKernelEx_ptsz(config: *const CUlaunchConfig, f: CUfunction, params: *mut *mut c_void, extra: *mut *mut c_void);
+            launch kernel cuLaunchCooperativeKernel(f: CUfunction, gx: c_uint, gy: c_uint, gz: c_uint, bx: c_uint, by: c_uint, bz: c_uint, shared: c_uint, stream: CUstream, params: *mut *mut c_void);
+            launch kernel cuLaunchCooperativeKernel_ptsz(f: CUfunction, gx: c_uint, gy: c_uint, gz: c_uint, bx: c_uint, by: c_uint, bz: c_uint, shared: c_uint, stream: CUstream, params: *mut *mut c_void);
             launch kernel cuLaunch(f: CUfunction);
             launch kernel cuLaunchGrid(f: CUfunction, width: c_int, height: c_int);
             launch kernel cuLaunchGridAsync(f: CUfunction, width: c_int, height: c_int, stream: CUstream);
-            launch cooperative cuLaunchCooperativeKernelMultiDevice(launches: *mut c_void, count: c_uint, flags: c_uint);
+            launch kernel cuLaunchCooperativeKernelMultiDevice(launches: *mut c_void, count: c_uint, flags: c_uint);
             launch host_function cuLaunchHostFunc(stream: CUstream, function: CUhostFn, data: *mut c_void);
             launch host_function cuLaunchHostFunc_ptsz(stream: CUstream, function: CUhostFn, data: *mut c_void);
             launch host_function cuLaunchHostFunc_v2(stream: CUstream, function: CUhostFn, data: *mut c_void, sync_mode: c_uint);
@@ -321,10 +321,10 @@ macro_rules! governed_functions {
             context create cuCtxCreate_v3(ctx: *mut CUcontext, params: *mut c_void, count: c_int, flags: c_uint, device: CUdevice);
             context create cuCtxCreate_v4(ctx: *mut CUcontext, params: *mut c_void, flags: c_uint, device: CUdevice);
             context retain cuDevicePrimaryCtxRetain(ctx: *mut CUcontext, device: CUdevice);
-            context retain cuCtxAttach(ctx: *mut CUcontext, flags: c_uint);
-            context release cuCtxDestroy(ctx: CUcontext);
-            context release cuCtxDestroy_v2(ctx: CUcontext);
-            context release cuCtxDetach(ctx: CUcontext);
+            context create cuCtxAttach(ctx: *mut CUcontext, flags: c_uint);
+            context destroy cuCtxDestroy(ctx: CUcontext);
+            context destroy cuCtxDestroy_v2(ctx: CUcontext);
+            context destroy cuCtxDetach(ctx: CUcontext);
             context release cuDevicePrimaryCtxRelease(device: CUdevice);
             context release cuDevicePrimaryCtxRelease_v2(device: CUdevice);
             context release cuDevicePrimaryCtxReset(device: CUdevice);
@@ -337,7 +337,7 @@ macro_rules! governed_functions {
             context current cuCtxPopCurrent(ctx: *mut CUcontext);
             context current cuCtxPopCurrent_v2(ctx: *mut CUcontext);
             context green cuGreenCtxCreate(green: *mut CUgreenCtx, desc: CUdevResourceDesc, device: CUdevice, flags: c_uint);
-            context release cuGreenCtxDestroy(green: CUgreenCtx);
+            context release_green cuGreenCtxDestroy(green: CUgreenCtx);
             context green cuCtxFromGreenCtx(ctx: *mut CUcontext, green: CUgreenCtx);
             context green cuGreenCtxStreamCreate(stream: *mut CUstream, green: CUgreenCtx, flags: c_uint, priority: c_int);
             context green cuGreenCtxGetDevResource(green: CUgreenCtx, resource: *mut c_void, kind: c_uint);

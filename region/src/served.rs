@@ -8,7 +8,7 @@ use crate::slot::WaitHistogram;
 pub struct Served {
     /// From the moment a lane asked with nothing before it to the first leave.
     pub waits: WaitHistogram,
-    /// From leave to done, of pieces that had it.
+    /// From the leave to done, of pieces that had it; without the time in which another piece was still on the bus.
     pub services: WaitHistogram,
 }
 

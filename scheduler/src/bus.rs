@@ -1,6 +1,7 @@
 //! One direction of one GPU's bus: applies the fair queue to the tenants' lanes.
 
-use crate::gate::LaneWatch;
+use crate::gate::{LaneState, LaneWatch};
+use crate::line::{Line, Place};
 use crate::meter::Meter;
 use crate::queue::{FairQueue, Want};
 use crate::sizer::Sizer;
@@ -9,11 +10,11 @@ use region::{Class, Direction, LANES, Layout, Regime, SLOTS};
 use std::sync::atomic::Ordering;
 use units::{Bytes, Nanos};
 
-/// How many best-effort pieces are on one direction of a bus at a time. With two, the bus does not lie idle between a
-/// piece's end and the next leave. But a latency-sensitive copy would have to wait behind both: the engine goes on with a
-/// channel that has work, for its whole time slice of about a millisecond, and looks for others only when it has none.
-const IN_FLIGHT: u32 = 2;
-const IN_FLIGHT_BESIDE_LS: u32 = 1;
+/// How many best-effort pieces may be let go and not done: the one on the bus, and one that follows it closely. Any more
+/// would only make those wait who come then: the engine goes on with a channel that has work, for its whole time slice
+/// of about a millisecond, and looks for others only when it has none.
+const ON_THE_BUS: u32 = 1;
+const WITH_A_FOLLOWER: u32 = 2;
 
 /// Who copies back to back is away for no longer than this between two copies. Nobody is waited for any longer.
 const BACK_AT_ONCE: Nanos = Nanos::from_micros(80);
@@ -34,9 +35,9 @@ pub(crate) struct Activity {
     pub(crate) shows_busy: bool,
     /// When a tenant last used the bus.
     pub(crate) last_used: Option<Nanos>,
-    /// When a piece that is on the bus is likely to be done.
-    pub(crate) next_done: Option<Nanos>,
-    /// Somebody is about to come back, and is to be seen soon.
+    /// When the next piece may be let go to follow the one on the bus, or else when that one is likely to be done.
+    pub(crate) next_due: Option<Nanos>,
+    /// Somebody may be about to come back, and is to be seen soon.
     pub(crate) expects: bool,
     /// Best-effort tenants take turns, or have to leave room, so that whoever waits has to be seen soon.
     pub(crate) gated: bool,
@@ -50,7 +51,7 @@ impl Activity {
             changed: self.changed || other.changed,
             shows_busy: self.shows_busy || other.shows_busy,
             last_used: self.last_used.max(other.last_used),
-            next_done: match (self.next_done, other.next_done) {
+            next_due: match (self.next_due, other.next_due) {
                 (Some(one), Some(other)) => Some(one.min(other)),
                 (one, other) => one.or(other),
             },
@@ -60,12 +61,23 @@ impl Activity {
     }
 }
 
+/// Whether a tenant that wants nothing is about to want something again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Back {
+    /// It wants something, or has been away for too long.
+    No,
+    /// It left a moment ago, and nothing is known of it.
+    Possible,
+    /// It left a moment ago, and is usually back at once.
+    Expected,
+}
+
 /// What the arbiter keeps for one tenant on this bus.
 #[derive(Clone, Copy)]
 struct TenantLanes {
     watches: [LaneWatch; LANES],
-    /// By lane: pieces that wait, in this turn.
-    waiting: [u32; LANES],
+    /// By lane: what it shows in this turn.
+    lanes: [LaneState; LANES],
     /// The lane that is first asked for the tenant's next piece.
     turn_of: usize,
     /// Since when it wants nothing, and how long it was usually away before it wanted something again.
@@ -75,7 +87,7 @@ struct TenantLanes {
 
 const NEW: TenantLanes = TenantLanes {
     watches: [LaneWatch::NEW; LANES],
-    waiting: [0; LANES],
+    lanes: [LaneState::UNSEEN; LANES],
     turn_of: 0,
     away_since: None,
     usually_away: Nanos::from_millis(1),
@@ -83,17 +95,22 @@ const NEW: TenantLanes = TenantLanes {
 
 impl TenantLanes {
     /// Takes in whether the tenant wants something; whether it is about to, if it does not.
-    fn is_expected(&mut self, wants: bool, now: Nanos) -> bool {
-        let Some(since) = self.away_since else {
-            self.away_since = (!wants).then_some(now);
-            return !wants && self.usually_away < BACK_AT_ONCE;
+    fn back(&mut self, wants: bool, now: Nanos) -> Back {
+        let since = match self.away_since {
+            Some(since) => since,
+            None if wants => return Back::No,
+            None => *self.away_since.insert(now),
         };
         let away = now.saturating_sub(since).min(Nanos::from_millis(1));
         if wants {
             self.usually_away = Nanos::new((self.usually_away.get() * 3 + away.get()) / 4);
             self.away_since = None;
         }
-        !wants && away < BACK_AT_ONCE && self.usually_away < BACK_AT_ONCE
+        match () {
+            () if wants || away >= BACK_AT_ONCE => Back::No,
+            () if self.usually_away < BACK_AT_ONCE => Back::Expected,
+            () => Back::Possible,
+        }
     }
 }
 
@@ -104,6 +121,7 @@ pub(crate) struct BusGate {
     queue: FairQueue,
     tenants: Vec<TenantLanes>,
     wants: Vec<Want>,
+    line: Line,
     meter: Meter,
     sizer: Sizer,
     /// When a best-effort tenant last had pieces here.
@@ -119,6 +137,7 @@ impl BusGate {
             queue: FairQueue::new(SLOTS),
             tenants: vec![NEW; SLOTS],
             wants: Vec::with_capacity(SLOTS),
+            line: Line::new(),
             sizer: Sizer::new(piece),
             pieces_seen: None,
             meter: Meter::new(std::array::from_fn(|slot| moved(layout, slot, gpu, direction))),
@@ -134,13 +153,15 @@ impl BusGate {
             if let Some(class) = tenant.class {
                 let want = self.look_at_lanes(layout, tenant, class, now, &mut found);
                 found.be_waits |= want.waiting > 0;
-                found.expects |= want.expected;
                 pending = want.pending;
                 self.wants.push(want);
+            } else {
+                self.tenants[tenant.slot].lanes = NEW.lanes;
             }
             let counter = moved(layout, tenant.slot, self.gpu, self.direction);
             self.meter.look(tenant.slot, tenant.class, counter, pending > 0, now);
         }
+        self.settle(layout, now);
         let bus = layout.header.gpus[self.gpu].bus(self.direction);
         let regime = self.meter.regime(now);
         bus.set_piece(self.sizer.piece(regime));
@@ -150,13 +171,12 @@ impl BusGate {
         }
         let in_pieces = self.pieces_seen.is_some_and(|seen| now.saturating_sub(seen) < PIECES_MEMORY);
         bus.set_in_pieces(in_pieces);
-        let in_flight = if regime.yields() { IN_FLIGHT_BESIDE_LS } else { IN_FLIGHT };
-        while let Some(slot) = self.queue.next(&self.wants, in_flight) {
+        while let Some(slot) = self.next_to_go(regime, now) {
             let piece = self.let_one_go(layout, slot, now);
             self.queue.charge(slot, piece);
             found.changed = true;
         }
-        found.next_done = self.next_done(layout);
+        found.next_due = self.line.next_due(&self.sizer, regime, now);
         found.shows_busy = self.meter.publish(bus, now);
         found.last_used = self.meter.last_used();
         found.gated = regime != Regime::Free;
@@ -211,46 +231,58 @@ impl BusGate {
             pending: 0,
             expected: false,
         };
-        let times = &layout.slots[tenant.slot].served[self.direction as usize];
         let kept = &mut self.tenants[tenant.slot];
         for (i, lane) in layout.slots[tenant.slot].lanes(self.gpu, self.direction).iter().enumerate() {
-            let state = kept.watches[i].look(lane, class, now, times);
-            if let Some((bytes, time)) = state.served {
-                self.sizer.served(bytes, time);
-            }
-            kept.waiting[i] = state.wants.waiting;
+            let state = kept.watches[i].look(lane, class, now);
+            kept.lanes[i] = state;
             want.waiting = want.waiting.saturating_add(state.wants.waiting);
             want.flying = want.flying.saturating_add(state.wants.flying);
             want.pending = want.pending.saturating_add(state.wants.pending);
             found.changed |= class == Class::Be && state.changed;
             found.be_outstanding |= class == Class::Be && (lane.is_outstanding() || lane.is_held());
         }
-        want.expected = class == Class::Be && kept.is_expected(want.pending > 0, now);
+        if class == Class::Be {
+            let back = kept.back(want.pending > 0, now);
+            want.expected = back == Back::Expected;
+            // Also where it was usually away for longer: what it is now is only told by looking.
+            found.expects |= back != Back::No;
+        }
         want
     }
 
-    /// When the first of the pieces on the bus is likely to be done.
-    fn next_done(&self, layout: &Layout) -> Option<Nanos> {
-        let flying = self.wants.iter().filter(|want| want.flying > 0);
-        let ends = flying.flat_map(|want| {
-            let lanes = layout.slots[want.tenant].lanes(self.gpu, self.direction);
-            let watched = self.tenants[want.tenant].watches.iter().zip(lanes);
-            watched.filter_map(|(watch, lane)| Some(watch.serves_since()? + self.sizer.expects(lane.piece())?))
-        });
-        ends.min()
+    /// Takes in which pieces are done, and in which time.
+    fn settle(&mut self, layout: &Layout, now: Nanos) {
+        let (tenants, direction) = (&self.tenants, self.direction as usize);
+        let lane = |(slot, lane): Place| tenants[slot].lanes[lane];
+        let record = |(slot, _): Place, took: Nanos| {
+            layout.slots[slot].served[direction].services.record(took.get() / 1000);
+        };
+        if let Some((bytes, time)) = self.line.settle(now, lane, record) {
+            self.sizer.served(bytes, time);
+        }
+        if self.wants.iter().any(|want| want.class == Class::Ls && want.pending > 0) {
+            self.line.let_nothing_follow();
+        }
+    }
+
+    /// Whose piece may go now: on a bus that is free, or early, to follow the one there.
+    fn next_to_go(&mut self, regime: Regime, now: Nanos) -> Option<usize> {
+        let follows = self.line.may_be_followed(&self.sizer, regime, now);
+        self.queue.next(&self.wants, if follows { WITH_A_FOLLOWER } else { ON_THE_BUS })
     }
 
     /// Opens the gate of the tenant's next waiting lane for one piece. Returns what that is charged for.
     fn let_one_go(&mut self, layout: &Layout, slot: usize, now: Nanos) -> Bytes {
         let mut piece = Bytes::ZERO;
         let kept = &mut self.tenants[slot];
-        let lane = (0..LANES).map(|i| (kept.turn_of + i) % LANES).find(|&lane| kept.waiting[lane] > 0);
+        let lane = (0..LANES).map(|i| (kept.turn_of + i) % LANES).find(|&lane| kept.lanes[lane].wants.waiting > 0);
         if let Some(lane) = lane {
             let shared = layout.slots[slot].lane(self.gpu, self.direction, lane);
             shared.grant_one();
             piece = shared.piece();
             kept.watches[lane].let_go(now, &layout.slots[slot].served[self.direction as usize]);
-            kept.waiting[lane] -= 1;
+            kept.lanes[lane].wants.waiting -= 1;
+            self.line.let_go((slot, lane), piece, now);
             kept.turn_of = (lane + 1) % LANES;
         }
         // Counted even where no lane was found, so that the caller's loop ends in any case.
@@ -264,4 +296,45 @@ impl BusGate {
 
 fn moved(layout: &Layout, slot: usize, gpu: usize, direction: Direction) -> u64 {
     layout.slots[slot].tenant.moved[gpu][direction as usize].load(Ordering::Relaxed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(micros: u64) -> Nanos {
+        Nanos::from_micros(1_000_000 + micros)
+    }
+
+    /// Has the tenant take a piece that ends at this time, and come back so much later.
+    fn away(tenant: &mut TenantLanes, end: u64, micros: u64) {
+        tenant.back(true, at(end - 1));
+        tenant.back(false, at(end));
+        tenant.back(true, at(end + micros));
+    }
+
+    #[test]
+    fn who_was_usually_back_at_once_is_expected_for_a_while() {
+        let mut tenant = NEW;
+        (0..20).for_each(|i| away(&mut tenant, 1000 * (i + 1), 30));
+        tenant.back(true, at(50_000));
+        assert_eq!(
+            [0, 79, 80].map(|since| tenant.back(false, at(50_010 + since))),
+            [Back::Expected, Back::Expected, Back::No]
+        );
+        assert_eq!(tenant.back(true, at(50_100)), Back::No);
+    }
+
+    /// Else the arbiter may sleep for as long as the other's piece takes, take that for how long the tenant was away, and
+    /// never find out.
+    #[test]
+    fn who_left_a_moment_ago_is_looked_for_whatever_it_did_before() {
+        let mut tenant = NEW;
+        (0..20).for_each(|i| away(&mut tenant, 1000 * (i + 1), 500));
+        tenant.back(true, at(50_000));
+        assert_eq!(
+            [0, 79, 80].map(|since| tenant.back(false, at(50_010 + since))),
+            [Back::Possible, Back::Possible, Back::No]
+        );
+    }
 }

@@ -1,8 +1,8 @@
 //! One lane as the arbiter follows it from turn to turn: what it wants, whether it still moves, and how long its pieces
-//! waited and took.
+//! waited for leave.
 
 use region::{Class, Lane, LaneView, Served};
-use units::{Bytes, Nanos};
+use units::Nanos;
 
 /// How long a lane may be busy without finishing a piece before it counts as stalled. A stalled lane holds nobody back
 /// and is given nothing more until it moves again: its owner may be dead, stopped or behind something of its own.
@@ -22,8 +22,6 @@ pub(crate) struct LaneWatch {
     since: Nanos,
     /// Since when a piece waits with none of the lane's on the bus.
     waits_since: Option<Nanos>,
-    /// Since when the piece that will be done next is on the bus.
-    serves_since: Option<Nanos>,
 }
 
 /// What a lane counts for in this turn.
@@ -33,16 +31,21 @@ pub(crate) struct LaneState {
     pub(crate) wants: LaneView,
     /// Whether anything in it moved since the last turn.
     pub(crate) changed: bool,
-    /// What pieces with leave were done since, and in which time.
-    pub(crate) served: Option<(Bytes, Nanos)>,
+    /// How many of its pieces were done since.
+    pub(crate) done: u32,
+}
+
+impl LaneState {
+    /// A lane that nobody looked at.
+    pub(crate) const UNSEEN: LaneState = LaneState { wants: NOTHING, changed: false, done: 0 };
 }
 
 impl LaneWatch {
     pub(crate) const NEW: LaneWatch =
-        LaneWatch { shown: NOTHING, done: 0, busy: false, since: Nanos::ZERO, waits_since: None, serves_since: None };
+        LaneWatch { shown: NOTHING, done: 0, busy: false, since: Nanos::ZERO, waits_since: None };
 
     /// Looks at the lane.
-    pub(crate) fn look(&mut self, lane: &Lane, class: Class, now: Nanos, times: &Served) -> LaneState {
+    pub(crate) fn look(&mut self, lane: &Lane, class: Class, now: Nanos) -> LaneState {
         let (shown, done) = (lane.view(), lane.progress());
         let wants = match class {
             // A latency-sensitive copy goes without waiting for the gate: it is in service from asking to done, and
@@ -56,7 +59,8 @@ impl LaneWatch {
             Class::Ls => wants.pending > 0,
             Class::Be => wants.flying > 0,
         };
-        let served = self.count_served(lane, done, wants, now, times);
+        // A wild lane may jump by any number; no lane has as many pieces on the bus.
+        let pieces_done = Some(done.wrapping_sub(self.done)).filter(|pieces| (1..=8).contains(pieces));
         if wants.waiting == 0 {
             self.waits_since = None;
         } else if wants.flying == 0 {
@@ -68,33 +72,7 @@ impl LaneWatch {
         let changed = (shown, done) != (self.shown, self.done);
         (self.shown, self.done, self.busy) = (shown, done, busy);
         let stalled = now.saturating_sub(self.since) > STALL;
-        LaneState { wants: if stalled { NOTHING } else { wants }, changed, served }
-    }
-
-    fn count_served(
-        &mut self,
-        lane: &Lane,
-        done: u32,
-        wants: LaneView,
-        now: Nanos,
-        times: &Served,
-    ) -> Option<(Bytes, Nanos)> {
-        // A wild lane may jump by any number; no lane has as many pieces on the bus.
-        let pieces = done.wrapping_sub(self.done);
-        let served = match self.serves_since {
-            Some(since) if (1..=8).contains(&pieces) => {
-                let took = now.saturating_sub(since);
-                times.services.record(took.get() / 1000 / u64::from(pieces));
-                Some((Bytes::new(lane.piece().get().saturating_mul(u64::from(pieces))), took))
-            }
-            _ => None,
-        };
-        if wants.flying == 0 {
-            self.serves_since = None;
-        } else if pieces > 0 {
-            self.serves_since = Some(now);
-        }
-        served
+        LaneState { wants: if stalled { NOTHING } else { wants }, changed, done: pieces_done.unwrap_or(0) }
     }
 
     /// The lane was let go one more piece.
@@ -102,11 +80,5 @@ impl LaneWatch {
         if let Some(since) = self.waits_since.take() {
             times.waits.record(now.saturating_sub(since).get() / 1000);
         }
-        self.serves_since.get_or_insert(now);
-    }
-
-    /// Since when the piece that will be done next is on the bus.
-    pub(crate) fn serves_since(&self) -> Option<Nanos> {
-        self.serves_since
     }
 }

@@ -12,6 +12,7 @@ mod arbiter;
 mod bus;
 mod error;
 mod gate;
+mod line;
 mod meter;
 mod metrics;
 mod pace;

@@ -1,8 +1,8 @@
 //! When to look at the region again: at once while a piece is about to be done, never while nobody is there.
 //!
-//! While copies take turns, the bus idles from a piece's end to the arbiter's next look, or half of it does. So the
-//! arbiter sleeps until shortly before a piece is likely to be done, and then looks without pause, for a bounded time: a
-//! part of a core under contention, not the whole of it.
+//! While copies take turns, the next piece is to be let go a few microseconds before the one on the bus is done, and the
+//! bus idles for as long as the arbiter is late for that. So it sleeps until shortly before, and then looks without
+//! pause, for a bounded time, until it has also seen the piece's end: a part of a core under contention, not the whole.
 
 use crate::bus::Activity;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use units::Nanos;
 /// After this long without use of the bus nobody is expected to use it unannounced.
 const WARM: Nanos = Nanos::from_millis(200);
 
-/// Shortly before a piece is likely to be done: what a sleeping thread may wake up late.
+/// Shortly before something is due: what a sleeping thread may wake up late.
 const EARLY: Nanos = Nanos::from_micros(12);
 /// How often it looks whether somebody is back who copies back to back.
 const SOON: Nanos = Nanos::from_micros(20);
@@ -51,10 +51,10 @@ impl Pace {
         }
         let quiet = now.saturating_sub(self.changed);
         if found.be_waits {
-            let until_done = found.next_done.map_or(Nanos::ZERO, |done| done.saturating_sub(now));
-            if until_done > EARLY + EARLY {
+            let until_due = found.next_due.map_or(Nanos::ZERO, |due| due.saturating_sub(now));
+            if until_due > EARLY + EARLY {
                 let longest = if found.expects { SOON } else { Nanos::from_micros(200) };
-                let nap = until_done.saturating_sub(EARLY).min(longest);
+                let nap = until_due.saturating_sub(EARLY).min(longest);
                 return Pause::Nap(Duration::from_nanos(nap.get()));
             }
             return match quiet {
@@ -108,12 +108,12 @@ mod tests {
     }
 
     #[test]
-    fn it_sleeps_while_a_piece_is_on_the_bus_and_looks_closely_at_its_end() {
+    fn it_sleeps_while_nothing_is_due_and_looks_closely_when_the_next_piece_may_leave() {
         let mut pace = Pace::new(16);
         let now = Nanos::from_millis(5000);
-        let mut at = |done: u64| {
-            let next_done = Some(now + Nanos::from_micros(done));
-            pace.after(&Activity { be_waits: true, changed: true, next_done, ..Activity::default() }, true, now)
+        let mut at = |due: u64| {
+            let next_due = Some(now + Nanos::from_micros(due));
+            pace.after(&Activity { be_waits: true, changed: true, next_due, ..Activity::default() }, true, now)
         };
         assert_eq!(at(60), Pause::Nap(Duration::from_micros(48)));
         assert_eq!(at(10), Pause::Spin);

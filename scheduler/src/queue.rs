@@ -7,8 +7,10 @@
 //! virtual time, and while it is owed more than whoever waits, nobody else is let go: else those with larger copies would
 //! fill every such moment with a piece, and the weights would count for nothing. That is the only time that the bus
 //! idles while somebody waits, and it lasts only as long as the caller says that the tenant is expected.
-//! A tenant whose piece is on the bus counts as expected too: else two tenants would each have one piece on the bus all
-//! the time, and get as many pieces instead of as many bytes as they have weight.
+//! A tenant whose piece is on the bus counts as expected too, as it usually wants the next one: where a piece leaves early,
+//! to follow the one on the bus, that may be another of the same tenant's, and nobody else's while that tenant is owed
+//! more. Else two tenants would take the place behind each other's pieces in turn, and get as many pieces instead of as
+//! many bytes as they have weight. So who leaves early is who would have left anyway, unless somebody comes meanwhile.
 //! Latency-sensitive tenants go before best-effort ones, and while one of them has a copy in service nothing
 //! best-effort is let go at all. Each class has its own virtual time, so that neither can run up credit in the other.
 
@@ -104,21 +106,10 @@ impl FairQueue {
         let (time, tenant, class) = wants
             .iter()
             .filter(|want| want.waiting > 0 && (want.class == Class::Ls || !ls_in_service))
-            .filter(|want| want.flying == 0 || !self.has_rivals(want))
             .filter_map(|want| self.accounts.get(want.tenant).map(|account| (account.time, want.tenant, want.class)))
             .min_by_key(|&(time, tenant, _)| (time, tenant))?;
         let is_owed_more = |account: &Account| account.expected == Some(class) && account.time < time;
         (!self.accounts.iter().any(is_owed_more)).then_some(tenant)
-    }
-
-    /// Whether others of its class want something too, or are about to. Then a tenant has one piece on the bus at a
-    /// time: the engine goes on with a channel that has work, for its whole time slice of about a millisecond, and the
-    /// others' pieces would lie there with leave and not move.
-    fn has_rivals(&self, want: &Want) -> bool {
-        let is_rival = |(tenant, account): (usize, &Account)| {
-            tenant != want.tenant && (account.present == Some(want.class) || account.expected == Some(want.class))
-        };
-        self.accounts.iter().enumerate().any(is_rival)
     }
 
     /// Charges the tenant, at the weight it last wanted with, for bytes that it was let go.

@@ -12,7 +12,7 @@ const LS_TARGET: Nanos = Nanos::from_micros(50);
 /// How much of that passes between the arbiter's look and the bus, with nothing on it.
 const LS_MARGIN: Nanos = Nanos::from_micros(8);
 /// How long a piece may take where best-effort tenants only have one another.
-const BE_TARGET: Nanos = Nanos::from_micros(80);
+const BE_TARGET: Nanos = Nanos::from_micros(160);
 
 /// Smaller pieces would take longer to let go than to move, and so seem slower than they are.
 const LEAST: Bytes = Bytes::kib(256);

@@ -3,51 +3,37 @@
 //!
 //! The copy engine serves whole commands, so beside it a small copy waits for pieces, and small pieces cost the bus a
 //! third of its rate. The loads of an SM meet the engine's on the bus itself, where a few of them hardly delay it: on an
-//! H100 a 256 KiB copy took 27 us at p99 beside four such blocks that moved 50 GB/s, 25 us alone, and 750 us beside the
-//! engine at 55 GB/s (docs/decisions/011). Only towards the device: what SMs write to the host clogs the bus.
+//! H200 a 256 KiB copy took 26 to 33 us at p99 beside two such blocks that moved 50 GB/s, 22 us alone, and 746 us beside
+//! the engine at 54 GB/s (docs/decisions/020). Only towards the device: what SMs write to the host clogs the bus.
 //!
-//! It must never start a kernel where the program could tell, but by a profiler. So: only where the operator asks for it
-//! (a kernel waits where one of the program's fills every SM, and the copy engine does not); only for large copies in streams, of
-//! memory that the driver says is pinned and mapped as a whole; only under MPS, where kernels of two processes run side by
-//! side; and not in a process that launches cooperative kernels, which may fill every SM and wait for a copy.
+//! It must never be told from the copy engine by what a program sees of its copies, and above all never hang where the
+//! engine would not have: a kernel waits where others fill every SM. So the kernel runs in a stream of the library's own
+//! ([`berth`], of which each context has a few: [`harbor`]), the program's stream only waits for its answer, and where it does not begin in time the engine does the
+//! copy instead ([`rescue`]) and this process stays with the engine. Beside that: only large copies, of memory that the
+//! driver says is pinned and mapped as a whole ([`memory`]), and only under MPS, where kernels of two processes run side
+//! by side.
+
+mod berth;
+mod harbor;
+mod kernel;
+mod memory;
+mod rescue;
+
+pub(crate) use rescue::{is_under_way, look, stand_aside};
 
 use crate::life::Joined;
-use crate::log::{info, warning};
 use crate::traffic::Span;
-use crate::{captures, gate, real};
+use crate::{captures, gate, watchdog};
 use abi::cuda::*;
+use berth::{Berth, Cargo, Line};
+use memory::Current;
+use region::Class;
 use settings::CopyChoice;
-use std::ffi::{c_int, c_uint, c_void};
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::ffi::c_void;
 use units::Bytes;
 
-const MODULE: &str = concat!(include_str!("ferry.ptx"), "\0");
-const BLOCKS: c_uint = 4;
-const THREADS: c_uint = 512;
-/// Smaller copies are not worth a launch, nor do they hold anyone up.
-const LEAST: Bytes = Bytes::kib(512);
-/// What the kernel moves at a time.
-const UNIT: u64 = 16;
-
-/// cuda.h: `CU_DEVICE_ATTRIBUTE_MPS_ENABLED`.
-const MPS_ENABLED: c_int = 133;
-/// cuda.h: `CU_POINTER_ATTRIBUTE_…`.
-const MEMORY_TYPE: c_uint = 2;
-const DEVICE_POINTER: c_uint = 3;
-const IS_MANAGED: c_uint = 8;
-const DEVICE_ORDINAL: c_uint = 9;
-const RANGE_START: c_uint = 11;
-const RANGE_SIZE: c_uint = 12;
-
-/// The program launches kernels that may need every SM.
-static COOPERATES: AtomicBool = AtomicBool::new(false);
-
-/// A cooperative kernel is launched.
-#[inline]
-pub(crate) fn cooperates() {
-    COOPERATES.store(true, Ordering::Relaxed);
-}
+/// Smaller copies take longer this way than in turn: asking and answering costs about 10 us.
+const LEAST: Bytes = Bytes::mib(2);
 
 /// What a copy from the host to a device has to say for itself.
 #[derive(Clone, Copy)]
@@ -57,133 +43,51 @@ pub(crate) struct Crossing {
     pub(crate) stream: CUstream,
 }
 
-/// Launches the copy; `None` where it has to go another way, in which case nothing was launched.
+/// Readies the current context, if it is new; `primary` says that it is its device's.
+pub(crate) fn prepare(joined: &Joined, primary: bool) -> Option<()> {
+    if joined.settings.copies != CopyChoice::On || joined.settings.class != Class::Be {
+        return None;
+    }
+    let current = Current::get()?;
+    if !memory::is_shared(current.device) || !rescue::is_manned() {
+        return None;
+    }
+    harbor::open(&current, primary)
+}
+
+/// A context was destroyed.
+pub(crate) fn context_gone(context: CUcontext) {
+    harbor::context_gone(context);
+}
+
+/// A hold on a device's primary context was given back, or it was reset.
+pub(crate) fn primary_released(device: CUdevice) {
+    harbor::primary_released(device);
+}
+
+/// Puts the copy in the stream's way; `None` where it has to go another way, in which case nothing was put there.
 pub(crate) fn take(joined: &Joined, crossing: Crossing) -> Option<()> {
     let Crossing { to, from, stream } = crossing;
-    let (dst, src, bytes) = (to.start.get(), from as u64, to.len.get());
-    let fits = to.len >= LEAST && dst.is_multiple_of(UNIT) && src.is_multiple_of(UNIT);
-    if !fits || joined.settings.copies != CopyChoice::Ferry || COOPERATES.load(Ordering::Relaxed) {
+    let (dst, src) = (to.start.get(), from as u64);
+    let fits = to.len >= LEAST && dst.is_multiple_of(kernel::UNIT) && src.is_multiple_of(kernel::UNIT);
+    if !fits || joined.settings.copies != CopyChoice::On || !watchdog::runs() {
         return None;
     }
-    let launch = real::cuLaunchKernel.get()?;
-    let mut device: CUdevice = -1;
-    // SAFETY: the function writes a device ordinal.
-    if unsafe { real::cuCtxGetDevice.get()?(&mut device) } != CUDA_SUCCESS || !is_shared(device) {
+    let departs = rescue::departs()?;
+    if captures::may_go_on(stream) {
         return None;
     }
-    let from = pinned(src, to.len)?;
-    if !is_own(dst, device) || !gate::is_all_there(to) || captures::may_go_on(stream) {
+    let current = Current::get()?;
+    let harbor = harbor::of(&current)?;
+    if !current.has(stream) || !memory::is_own(dst, &current) || !gate::is_all_there(to) {
         return None;
     }
-    let function = kernel()?;
-    let (mut dst, mut from, mut whole, mut rest) = (dst, from, bytes / UNIT * UNIT, (bytes % UNIT) as u32);
-    let mut arguments: [*mut c_void; 4] =
-        [(&raw mut dst).cast(), (&raw mut from).cast(), (&raw mut whole).cast(), (&raw mut rest).cast()];
-    // SAFETY: the kernel's parameters are these four; both ranges are mapped for the device as a whole, and the caller
-    // gave them to this copy until the stream is past it.
-    let launched = unsafe {
-        launch(function, BLOCKS, 1, 1, THREADS, 1, 1, 0, stream, arguments.as_mut_ptr(), std::ptr::null_mut())
-    };
-    (launched == CUDA_SUCCESS).then_some(())
-}
-
-/// Whether the device's SMs run kernels of several processes at a time.
-fn is_shared(device: CUdevice) -> bool {
-    /// By ordinal: 0 while not asked, 1 for no, 2 for yes.
-    static KNOWN: [AtomicU8; 16] = [const { AtomicU8::new(0) }; 16];
-    let Some(known) = usize::try_from(device).ok().and_then(|device| KNOWN.get(device)) else { return false };
-    if known.load(Ordering::Relaxed) == 0 {
-        let mut mps: c_int = 0;
-        let ask = real::cuDeviceGetAttribute.get();
-        // SAFETY: the function writes a number.
-        let asked = ask.map(|ask| unsafe { ask(&mut mps, MPS_ENABLED, device) });
-        let shared = asked == Some(CUDA_SUCCESS) && mps != 0;
-        if !shared {
-            info!("device {device} is not shared through MPS: best-effort copies go by the copy engine alone");
-        }
-        known.store(1 + u8::from(shared), Ordering::Relaxed);
-    }
-    known.load(Ordering::Relaxed) == 2
-}
-
-/// Where the device sees a range of pinned host memory; `None` where it is not all pinned and mapped.
-fn pinned(address: u64, len: Bytes) -> Option<CUdeviceptr> {
-    let (mut kind, mut mapped, mut start, mut size): (c_uint, u64, u64, usize) = (0, 0, 0, 0);
-    let mut names = [MEMORY_TYPE, DEVICE_POINTER, RANGE_START, RANGE_SIZE];
-    let mut places: [*mut c_void; 4] =
-        [(&raw mut kind).cast(), (&raw mut mapped).cast(), (&raw mut start).cast(), (&raw mut size).cast()];
-    // SAFETY: each place has its attribute's size; what is not known is written as zero.
-    let asked = unsafe { real::cuPointerGetAttributes.get()?(4, names.as_mut_ptr(), places.as_mut_ptr(), address) };
-    let end = address.checked_add(len.get())?;
-    let all = start <= address && end <= start.checked_add(size as u64)?;
-    // The range is told in the device's addresses or in the host's, which under unified addressing are the same.
-    (asked == CUDA_SUCCESS && kind == CU_MEMORYTYPE_HOST && mapped == address && all).then_some(mapped)
-}
-
-/// Whether the address is of plain memory of this device.
-fn is_own(address: CUdeviceptr, device: CUdevice) -> bool {
-    let (mut kind, mut ordinal, mut managed): (c_uint, CUdevice, c_uint) = (0, -1, 0);
-    let mut names = [MEMORY_TYPE, DEVICE_ORDINAL, IS_MANAGED];
-    let mut places: [*mut c_void; 3] = [(&raw mut kind).cast(), (&raw mut ordinal).cast(), (&raw mut managed).cast()];
-    let Some(ask) = real::cuPointerGetAttributes.get() else { return false };
-    // SAFETY: as above; a truth value takes no more room than a number.
-    let asked = unsafe { ask(3, names.as_mut_ptr(), places.as_mut_ptr(), address) };
-    asked == CUDA_SUCCESS && kind == CU_MEMORYTYPE_DEVICE && ordinal == device && managed == 0
-}
-
-/// The kernel in one context.
-struct Loaded {
-    /// The context's number, which no other ever has; 0 while the place is free.
-    context: AtomicU64,
-    /// The kernel; 0 where the context does not take it.
-    function: AtomicUsize,
-}
-
-/// How many contexts are known; in more than these copies go another way.
-const CONTEXTS: usize = 16;
-static LOADED: [Loaded; CONTEXTS] =
-    [const { Loaded { context: AtomicU64::new(0), function: AtomicUsize::new(0) } }; CONTEXTS];
-static LOADING: Mutex<()> = Mutex::new(());
-
-/// The kernel in the current context, loaded there the first time.
-fn kernel() -> Option<CUfunction> {
-    let mut context = 0;
-    // SAFETY: null means the current context; the function writes a number.
-    if unsafe { real::cuCtxGetId.get()?(std::ptr::null_mut(), &mut context) } != CUDA_SUCCESS || context == 0 {
-        return None;
-    }
-    let find = || LOADED.iter().find(|loaded| loaded.context.load(Ordering::Acquire) == context);
-    let known = |loaded: &Loaded| match loaded.function.load(Ordering::Relaxed) {
-        0 => None,
-        function => Some(function as CUfunction),
-    };
-    if let Some(loaded) = find() {
-        return known(loaded);
-    }
-    // Loading may wait for the device, which would end a capture.
-    if captures::any() {
-        return None;
-    }
-    let _loading = LOADING.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(loaded) = find() {
-        return known(loaded);
-    }
-    let place = LOADED.iter().find(|loaded| loaded.context.load(Ordering::Relaxed) == 0)?;
-    let function = load();
-    place.function.store(function.map_or(0, |function| function as usize), Ordering::Relaxed);
-    place.context.store(context, Ordering::Release);
-    function
-}
-
-fn load() -> Option<CUfunction> {
-    let (mut module, mut function) = (std::ptr::null_mut(), std::ptr::null_mut());
-    // SAFETY: the text ends with a NUL; the function writes a handle.
-    let loaded = unsafe { real::cuModuleLoadData.get()?(&mut module, MODULE.as_ptr().cast()) };
-    if loaded != CUDA_SUCCESS {
-        warning!("copies go by the copy engine alone: the driver does not take the kernel for them (error {loaded})");
-        return None;
-    }
-    // SAFETY: the module was loaded just now, and the name ends with a NUL.
-    let found = unsafe { real::cuModuleGetFunction.get()?(&mut function, module, c"missile_ferry".as_ptr()) };
-    (found == CUDA_SUCCESS).then_some(function)
+    let cargo = Cargo { to: dst, from, mapped: memory::pinned(src, to.len)?, bytes: to.len };
+    let line = Line { stream, number: memory::number_of(stream)? };
+    let find = |fits: &dyn Fn(&Berth) -> bool| harbor.berths.iter().filter_map(rescue::glance).find(|it| fits(it));
+    let mut berth = find(&|berth| berth.is_of(&line)).or_else(|| find(&|berth| berth.is_free_for(&line)))?;
+    let _departs = departs.still()?;
+    berth.load(line, cargo)?;
+    watchdog::look_soon();
+    Some(())
 }

@@ -11,12 +11,12 @@ mod copy;
 mod stream;
 
 pub(crate) use blocking::blocking;
-pub(crate) use stream::{LaneAddresses, around, forget, in_stream};
+pub(crate) use stream::{LaneAddresses, around, forget, in_stream, is_next_to_run};
 
 use crate::cut::{Extent, Parts};
 use crate::decision::{Decision, Why};
 use crate::life::{self, Joined};
-use crate::traffic::{Load, Span, Traffic};
+use crate::traffic::{self, Ends, Load, Span, Traffic};
 use crate::{fault, ferry, gpus, real};
 use abi::cuda::CUDA_SUCCESS;
 use copy::Copy;
@@ -81,7 +81,7 @@ impl Turn {
 enum How {
     /// In its turn.
     InTurn(Turn),
-    /// By SMs, past the copy engine: it is on its way.
+    /// Past the copy engine: its stream waits for the kernel that does it.
     Ferried,
 }
 
@@ -133,17 +133,18 @@ fn decide(joined: &'static Joined, gpu: usize, load: Load, crossing: Option<ferr
         return Decision::Govern(How::Ferried);
     }
     let cut = load.cut.filter(|_| waits);
-    let parts = cut.and_then(|(extent, span)| parts(extent, span, bus.piece()));
+    let parts = cut.and_then(|(extent, ends)| parts(extent, ends, bus.piece()));
     Decision::Govern(How::InTurn(Turn { joined, gpu, direction: load.direction, parts, bytes: load.bytes }))
 }
 
 /// The pieces of a copy that is larger than one; `None` for one that goes whole.
-fn parts(extent: Extent, span: Span, piece: Bytes) -> Option<Parts> {
+fn parts(extent: Extent, ends: Ends, piece: Bytes) -> Option<Parts> {
     let bytes = extent.bytes()?;
     // The arbiter's word, but never so small that a copy has more pieces than tickets can number.
     let piece = piece.as_usize().max(LEAST_PIECE).max(bytes >> 16);
     let parts = extent.parts(piece);
-    (bytes > piece && (2..1 << 20).contains(&parts.number()) && is_all_there(span)).then_some(parts)
+    let may = bytes > piece && (2..1 << 20).contains(&parts.number());
+    (may && is_all_there(ends.device) && traffic::is_host_memory(ends.host)).then_some(parts)
 }
 
 /// Whether the driver knows all of the range as one. A copy of any other it may have to refuse as a whole; in pieces the

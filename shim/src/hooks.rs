@@ -1,6 +1,7 @@
 //! The hooks, by class and kind. Each announces what the call is, decides, and forwards to the driver.
 
 pub(crate) mod alloc;
+pub(crate) mod context;
 pub(crate) mod copy;
 pub(crate) mod export;
 pub(crate) mod free;
@@ -49,26 +50,38 @@ macro_rules! govern {
     (free pool $name:ident, $real:ident, $forward:ident, ($pool:ident)) => {
         hooks::free::pool($forward, $pool)
     };
+    (free host $name:ident, $real:ident, $forward:ident, $arguments:tt) => {
+        hooks::free::waits($forward)
+    };
+    (free array $name:ident, $real:ident, $forward:ident, $arguments:tt) => {
+        hooks::free::waits($forward)
+    };
+    (free mapping $name:ident, $real:ident, $forward:ident, $arguments:tt) => {
+        hooks::free::waits($forward)
+    };
+    (free trim $name:ident, $real:ident, $forward:ident, $arguments:tt) => {
+        hooks::free::waits($forward)
+    };
     (free linear $name:ident, $real:ident, $forward:ident, ($dptr:ident)) => {
         hooks::free::linear($forward, $dptr)
     };
     (copy h2d $name:ident, $real:ident, $forward:ident, ($dst:ident, $src:ident, $bytes:ident)) => {
-        hooks::copy::blocking!(Traffic::to_device($dst, $bytes), $forward, $real($dst, $src))
+        hooks::copy::blocking!(Traffic::to_device($dst, $src, $bytes), $forward, $real($dst, $src))
     };
     (copy d2h $name:ident, $real:ident, $forward:ident, ($dst:ident, $src:ident, $bytes:ident)) => {
-        hooks::copy::blocking!(Traffic::to_host($src, $bytes), $forward, $real($dst, $src))
+        hooks::copy::blocking!(Traffic::to_host($dst, $src, $bytes), $forward, $real($dst, $src))
     };
     (copy unified $name:ident, $real:ident, $forward:ident, ($dst:ident, $src:ident, $bytes:ident)) => {
         hooks::copy::blocking!(Traffic::unified($dst, $src, $bytes), $forward, $real($dst, $src))
     };
     (copy h2d_async $name:ident, $real:ident, $forward:ident, ($dst:ident, $src:ident, $bytes:ident, $stream:ident)) => {
-        hooks::copy::in_stream!(Traffic::to_device($dst, $bytes), Some($src), $name, $forward, $real($dst, $src, $stream))
+        hooks::copy::in_stream!(Traffic::to_device($dst, $src, $bytes), $name, $forward, $real($dst, $src, $stream))
     };
     (copy d2h_async $name:ident, $real:ident, $forward:ident, ($dst:ident, $src:ident, $bytes:ident, $stream:ident)) => {
-        hooks::copy::in_stream!(Traffic::to_host($src, $bytes), None, $name, $forward, $real($dst, $src, $stream))
+        hooks::copy::in_stream!(Traffic::to_host($dst, $src, $bytes), $name, $forward, $real($dst, $src, $stream))
     };
     (copy unified_async $name:ident, $real:ident, $forward:ident, ($dst:ident, $src:ident, $bytes:ident, $stream:ident)) => {
-        hooks::copy::in_stream!(Traffic::unified($dst, $src, $bytes), Some($src as *const c_void), $name, $forward, $real($dst, $src, $stream))
+        hooks::copy::in_stream!(Traffic::unified($dst, $src, $bytes), $name, $forward, $real($dst, $src, $stream))
     };
     (copy shaped $name:ident, $real:ident, $forward:ident, ($copy:ident)) => {
         // SAFETY: the caller's own description, or one of a part of it.
@@ -86,10 +99,10 @@ macro_rules! govern {
         gate::blocking(Traffic::array(Direction::D2h, $bytes), |_| $forward())
     };
     (copy h2a_async $name:ident, $real:ident, $forward:ident, ($dst:ident, $offset:ident, $src:ident, $bytes:ident, $stream:ident)) => {
-        gate::in_stream(Traffic::array(Direction::H2d, $bytes), hooks::stream::named($stream, stringify!($name)), None, |_| $forward())
+        gate::in_stream(Traffic::array(Direction::H2d, $bytes), hooks::stream::named($stream, stringify!($name)), |_| $forward())
     };
     (copy a2h_async $name:ident, $real:ident, $forward:ident, ($dst:ident, $src:ident, $offset:ident, $bytes:ident, $stream:ident)) => {
-        gate::in_stream(Traffic::array(Direction::D2h, $bytes), hooks::stream::named($stream, stringify!($name)), None, |_| $forward())
+        gate::in_stream(Traffic::array(Direction::D2h, $bytes), hooks::stream::named($stream, stringify!($name)), |_| $forward())
     };
     (copy d2d $name:ident, $real:ident, $forward:ident, ($dst:ident, $src:ident, $bytes:ident)) => {
         hooks::copy::within($forward, $bytes)
@@ -138,13 +151,6 @@ macro_rules! govern {
     (last $first:ident, $($more:ident),+) => {
         govern!(last $($more),+)
     };
-    (launch cooperative $name:ident, $real:ident, $forward:ident, $arguments:tt) => {
-        hooks::launch::cooperative($forward)
-    };
-    (launch configured $name:ident, $real:ident, $forward:ident, ($config:ident, $($more:ident),*)) => {
-        // SAFETY: the caller's own configuration.
-        unsafe { hooks::launch::configured($forward, $config) }
-    };
     (launch kernel $name:ident, $real:ident, $forward:ident, $arguments:tt) => {
         hooks::launch::kernel($forward)
     };
@@ -170,8 +176,22 @@ macro_rules! govern {
     (stream begin_capture $name:ident, $real:ident, $forward:ident, ($stream:ident $(, $more:ident)*)) => {
         hooks::stream::begin_capture($forward, hooks::stream::named($stream, stringify!($name)))
     };
-    (context release $name:ident, $real:ident, $forward:ident, $arguments:tt) => {
-        hooks::stream::context_release($forward)
+    (context create $name:ident, $real:ident, $forward:ident, ($ctx:ident $(, $more:ident)*)) => {
+        // SAFETY: the caller's own place for the handle.
+        unsafe { hooks::context::created($forward, $ctx, false) }
+    };
+    (context retain $name:ident, $real:ident, $forward:ident, ($ctx:ident $(, $more:ident)*)) => {
+        // SAFETY: as above.
+        unsafe { hooks::context::created($forward, $ctx, true) }
+    };
+    (context destroy $name:ident, $real:ident, $forward:ident, ($ctx:ident)) => {
+        hooks::context::destroyed($forward, $ctx)
+    };
+    (context release $name:ident, $real:ident, $forward:ident, ($device:ident $(, $more:ident)*)) => {
+        hooks::context::primary_released($forward, $device)
+    };
+    (context release_green $name:ident, $real:ident, $forward:ident, $arguments:tt) => {
+        hooks::context::released($forward, || ())
     };
     (stream destroy $name:ident, $real:ident, $forward:ident, ($stream:ident)) => {
         hooks::stream::destroy($forward, $stream)

@@ -27,8 +27,19 @@ pub(crate) enum Traffic {
 pub(crate) struct Load {
     pub(crate) direction: Direction,
     pub(crate) bytes: Bytes,
-    /// Its shape and the range of device memory that it touches, where it may be cut.
-    pub(crate) cut: Option<(Extent, Span)>,
+    /// Whether the program gives it as a stretch, and not as a rectangle or box, of which the driver checks more.
+    pub(crate) is_stretch: bool,
+    /// Its shape and the memory that it touches, where it may be cut.
+    pub(crate) cut: Option<(Extent, Ends)>,
+}
+
+/// The two ends of a copy over the bus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ends {
+    /// From the first byte to the last.
+    pub(crate) device: Span,
+    /// Where it begins in host memory, as the program says.
+    pub(crate) host: *const c_void,
 }
 
 /// A range of device memory.
@@ -41,7 +52,7 @@ pub(crate) struct Span {
 /// One end of a copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
-    Host,
+    Host(*const c_void),
     Device(DeviceVa),
     /// In the texture units' layout, whose bytes have no addresses.
     Array,
@@ -67,13 +78,22 @@ impl Lay {
             && (extent.depth == 1 || fits(self.y, extent.height, self.lines))
     }
 
+    /// How many bytes there are to line `y` of slice `z`.
+    fn offset(&self, z: usize, y: usize) -> Option<usize> {
+        z.checked_mul(self.lines)?.checked_add(y)?.checked_mul(self.pitch)
+    }
+
+    /// How many bytes there are to the box.
+    fn start(&self) -> Option<usize> {
+        self.offset(self.z, self.y)?.checked_add(self.x)
+    }
+
     /// The device memory from the first byte to the last.
     fn span(&self, extent: Extent) -> Option<Span> {
         let End::Device(base) = self.end else { return None };
-        let at = |z: usize, y: usize| z.checked_mul(self.lines)?.checked_add(y)?.checked_mul(self.pitch);
-        let start = at(self.z, self.y)?.checked_add(self.x)?;
-        let len = at(extent.depth.checked_sub(1)?, extent.height.checked_sub(1)?)?.checked_add(extent.width)?;
-        Some(Span { start: base.checked_add(Bytes::new(start as u64))?, len: Bytes::new(len as u64) })
+        let len =
+            self.offset(extent.depth.checked_sub(1)?, extent.height.checked_sub(1)?)?.checked_add(extent.width)?;
+        Some(Span { start: base.checked_add(Bytes::new(self.start()? as u64))?, len: Bytes::new(len as u64) })
     }
 }
 
@@ -83,23 +103,29 @@ const MEMORY_TYPE: c_uint = 2;
 /// Where an address is that tells by itself.
 fn unified_end(address: CUdeviceptr) -> End {
     let mut kind: c_uint = 0;
-    let Some(ask) = real::cuPointerGetAttribute.get() else { return End::Host };
+    let Some(ask) = real::cuPointerGetAttribute.get() else { return End::Host(address as *const c_void) };
     // SAFETY: the function writes a `CUmemorytype`; an address that the driver does not know is refused.
     match unsafe { ask((&raw mut kind).cast(), MEMORY_TYPE, address) } {
         CUDA_SUCCESS if kind == CU_MEMORYTYPE_DEVICE => End::Device(DeviceVa::new(address)),
-        _ => End::Host,
+        _ => End::Host(address as *const c_void),
     }
+}
+
+/// Whether what a program gave as host memory is not a device's. The driver takes a device's too, and refuses as a whole
+/// what goes past its end.
+pub(crate) fn is_host_memory(address: *const c_void) -> bool {
+    matches!(unified_end(address as CUdeviceptr), End::Host(_))
 }
 
 impl Traffic {
     /// A stretch from the host to a device.
-    pub(crate) fn to_device(dst: CUdeviceptr, bytes: usize) -> Self {
-        line(End::Host, End::Device(DeviceVa::new(dst)), bytes)
+    pub(crate) fn to_device(dst: CUdeviceptr, src: *const c_void, bytes: usize) -> Self {
+        line(End::Host(src), End::Device(DeviceVa::new(dst)), bytes)
     }
 
     /// A stretch from a device to the host.
-    pub(crate) fn to_host(src: CUdeviceptr, bytes: usize) -> Self {
-        line(End::Device(DeviceVa::new(src)), End::Host, bytes)
+    pub(crate) fn to_host(dst: *const c_void, src: CUdeviceptr, bytes: usize) -> Self {
+        line(End::Device(DeviceVa::new(src)), End::Host(dst), bytes)
     }
 
     /// A stretch between addresses that tell by themselves where they are.
@@ -111,7 +137,7 @@ impl Traffic {
     pub(crate) fn array(direction: Direction, bytes: usize) -> Self {
         match bytes {
             0 => Traffic::None,
-            bytes => Traffic::Bus(Load { direction, bytes: Bytes::new(bytes as u64), cut: None }),
+            bytes => Traffic::Bus(Load { direction, bytes: Bytes::new(bytes as u64), is_stretch: false, cut: None }),
         }
     }
 
@@ -125,8 +151,10 @@ impl Traffic {
 
     /// A rectangle.
     pub(crate) fn rectangle(copy: &CUDA_MEMCPY2D) -> Self {
-        let from = lay(copy.srcMemoryType, copy.srcDevice, [copy.srcXInBytes, copy.srcY, 0], copy.srcPitch, 0);
-        let to = lay(copy.dstMemoryType, copy.dstDevice, [copy.dstXInBytes, copy.dstY, 0], copy.dstPitch, 0);
+        let from =
+            lay(copy.srcMemoryType, copy.srcHost, copy.srcDevice, [copy.srcXInBytes, copy.srcY, 0], copy.srcPitch, 0);
+        let to =
+            lay(copy.dstMemoryType, copy.dstHost, copy.dstDevice, [copy.dstXInBytes, copy.dstY, 0], copy.dstPitch, 0);
         let extent = Extent { width: copy.WidthInBytes, height: copy.Height, depth: 1 };
         from.zip(to).map_or(Traffic::None, |(from, to)| shaped(from, to, extent))
     }
@@ -135,16 +163,23 @@ impl Traffic {
     pub(crate) fn solid(copy: &CUDA_MEMCPY3D) -> Self {
         let from = [copy.srcXInBytes, copy.srcY, copy.srcZ];
         let to = [copy.dstXInBytes, copy.dstY, copy.dstZ];
-        let from = lay(copy.srcMemoryType, copy.srcDevice, from, copy.srcPitch, copy.srcHeight);
-        let to = lay(copy.dstMemoryType, copy.dstDevice, to, copy.dstPitch, copy.dstHeight);
+        let from = lay(copy.srcMemoryType, copy.srcHost, copy.srcDevice, from, copy.srcPitch, copy.srcHeight);
+        let to = lay(copy.dstMemoryType, copy.dstHost, copy.dstDevice, to, copy.dstPitch, copy.dstHeight);
         let extent = Extent { width: copy.WidthInBytes, height: copy.Height, depth: copy.Depth };
         from.zip(to).map_or(Traffic::None, |(from, to)| shaped(from, to, extent))
     }
 }
 
-fn lay(kind: c_uint, device: CUdeviceptr, [x, y, z]: [usize; 3], pitch: usize, lines: usize) -> Option<Lay> {
+fn lay(
+    kind: c_uint,
+    host: *const c_void,
+    device: CUdeviceptr,
+    [x, y, z]: [usize; 3],
+    pitch: usize,
+    lines: usize,
+) -> Option<Lay> {
     let end = match kind {
-        CU_MEMORYTYPE_HOST => End::Host,
+        CU_MEMORYTYPE_HOST => End::Host(host),
         CU_MEMORYTYPE_DEVICE => End::Device(DeviceVa::new(device)),
         CU_MEMORYTYPE_UNIFIED => unified_end(device),
         CU_MEMORYTYPE_ARRAY => End::Array,
@@ -155,22 +190,26 @@ fn lay(kind: c_uint, device: CUdeviceptr, [x, y, z]: [usize; 3], pitch: usize, l
 
 fn line(from: End, to: End, bytes: usize) -> Traffic {
     let lay = |end| Lay { end, x: 0, y: 0, z: 0, pitch: bytes, lines: 1 };
-    shaped(lay(from), lay(to), Extent::line(bytes))
+    match shaped(lay(from), lay(to), Extent::line(bytes)) {
+        Traffic::Bus(load) => Traffic::Bus(Load { is_stretch: true, ..load }),
+        other => other,
+    }
 }
 
 fn shaped(from: Lay, to: Lay, extent: Extent) -> Traffic {
     let Some(bytes) = extent.bytes().filter(|&bytes| bytes > 0).map(|bytes| Bytes::new(bytes as u64)) else {
         return Traffic::None;
     };
-    let direction = match (from.end, to.end) {
-        (End::Host, End::Host) => return Traffic::None,
-        (End::Host, _) => Direction::H2d,
-        (_, End::Host) => Direction::D2h,
+    let (direction, host, device, base) = match (from.end, to.end) {
+        (End::Host(_), End::Host(_)) => return Traffic::None,
+        (End::Host(base), _) => (Direction::H2d, from, to, base),
+        (_, End::Host(base)) => (Direction::D2h, to, from, base),
         _ => return Traffic::Within(bytes),
     };
     let plain = from.is_plain(extent) && to.is_plain(extent);
-    let span = from.span(extent).or_else(|| to.span(extent)).filter(|_| plain);
-    Traffic::Bus(Load { direction, bytes, cut: span.map(|span| (extent, span)) })
+    let ends = device.span(extent).zip(host.start()).filter(|_| plain);
+    let ends = ends.map(|(device, start)| Ends { device, host: base.wrapping_byte_add(start) });
+    Traffic::Bus(Load { direction, bytes, is_stretch: false, cut: ends.map(|ends| (extent, ends)) })
 }
 
 /// What several copies move together, by [`Direction`], and within devices.
@@ -271,6 +310,7 @@ mod tests {
     use super::*;
 
     const VA: DeviceVa = DeviceVa::new(0x7f00_0000_0000);
+    const HOST: End = End::Host(std::ptr::null());
 
     fn at(end: End, pitch: usize, lines: usize) -> Lay {
         Lay { end, x: 16, y: 2, z: 1, pitch, lines }
@@ -279,11 +319,12 @@ mod tests {
     #[test]
     fn a_box_may_be_cut_where_its_parts_are_valid_as_the_whole_is() {
         let extent = Extent { width: 100, height: 10, depth: 3 };
-        let cut = |pitch, lines| match shaped(at(End::Host, pitch, lines), at(End::Device(VA), pitch, lines), extent) {
+        let cut = |pitch, lines| match shaped(at(HOST, pitch, lines), at(End::Device(VA), pitch, lines), extent) {
             Traffic::Bus(load) => load.cut,
             other => panic!("{other:?}"),
         };
-        let (_, span) = cut(128, 12).expect("it may");
+        let (_, Ends { device: span, host }) = cut(128, 12).expect("it may");
+        assert_eq!(host as usize, (12 + 2) * 128 + 16);
         assert_eq!(span.start, VA + Bytes::new((12 + 2) * 128 + 16));
         assert_eq!(span.len, Bytes::new((2 * 12 + 9) * 128 + 100));
         assert_eq!(cut(110, 12), None, "lines that overlap");
@@ -296,16 +337,16 @@ mod tests {
         let extent = Extent::line(64);
         let of = |from, to| shaped(at(from, 128, 1), at(to, 128, 1), extent);
         let device = End::Device(VA);
-        assert!(matches!(of(End::Host, device), Traffic::Bus(Load { direction: Direction::H2d, .. })));
-        assert!(matches!(of(device, End::Host), Traffic::Bus(Load { direction: Direction::D2h, .. })));
-        assert!(matches!(of(End::Host, End::Array), Traffic::Bus(Load { direction: Direction::H2d, cut: None, .. })));
+        assert!(matches!(of(HOST, device), Traffic::Bus(Load { direction: Direction::H2d, .. })));
+        assert!(matches!(of(device, HOST), Traffic::Bus(Load { direction: Direction::D2h, .. })));
+        assert!(matches!(of(HOST, End::Array), Traffic::Bus(Load { direction: Direction::H2d, cut: None, .. })));
         assert_eq!(of(End::Array, device), Traffic::Within(Bytes::new(64)));
-        assert_eq!(of(End::Host, End::Host), Traffic::None);
+        assert_eq!(of(HOST, HOST), Traffic::None);
     }
 
     #[test]
     fn what_cannot_be_is_no_traffic() {
-        let (host, device) = (at(End::Host, 1 << 50, 1 << 40), at(End::Device(VA), 1 << 50, 1 << 40));
+        let (host, device) = (at(HOST, 1 << 50, 1 << 40), at(End::Device(VA), 1 << 50, 1 << 40));
         for (width, height, depth) in [(0, 1, 1), (1, 0, 1), (usize::MAX, 2, 1), (1 << 40, 1 << 40, 1)] {
             assert_eq!(shaped(host, device, Extent { width, height, depth }), Traffic::None);
         }

@@ -1,13 +1,14 @@
-//! The one thread of the library: sees to it that nobody waits for an arbiter that does not answer.
+//! The thread of the library that watches: sees to it that nobody waits for an arbiter that does not answer.
 //!
 //! It starts after the process joined, sleeps 200 ms at a time while no copy is under way, and looks every 10 ms while
 //! one is. If the arbiter is gone, or stopped, all gates of this tenant are opened and copies go ungated until it is
-//! back; if it lives but a lane made no progress for a second, that lane's gate is opened for what is in it. Beside that it looks for
-//! libraries that go past this one ([`crate::coverage`]).
+//! back; if it lives but a lane made no progress for a second, that lane's gate is opened for what is in it. Copies past
+//! the copy engine that do not begin are given back to it ([`crate::ferry`]). Beside that it looks for libraries that go
+//! past this one ([`crate::coverage`]).
 
-use crate::coverage;
 use crate::life::{self, Joined};
 use crate::log::{info, warning};
+use crate::{coverage, ferry};
 use region::{Class, Direction, GPUS, Lane, Region, monotonic_nanos};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,6 +31,18 @@ pub(crate) fn start() {
     if THREAD.get().is_some() {
         return;
     }
+    if let Some(handle) = spawn("missile", watch) {
+        let _ = THREAD.set(handle.thread().clone());
+    }
+}
+
+/// Whether it runs.
+pub(crate) fn runs() -> bool {
+    THREAD.get().is_some()
+}
+
+/// Starts a thread of the library's, to which the host's signals do not go. `None` where none could be started.
+pub(crate) fn spawn(name: &str, body: fn()) -> Option<std::thread::JoinHandle<()>> {
     // The host's signals are the host's: a thread inherits the mask, so all are blocked while it is made.
     let mut old = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: both sets are live; sigfillset initialises the first before it is used.
@@ -38,14 +51,12 @@ pub(crate) fn start() {
         libc::sigfillset(all.as_mut_ptr());
         libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), old.as_mut_ptr()) == 0
     };
-    let spawned = std::thread::Builder::new().name("missile".into()).stack_size(256 << 10).spawn(watch);
+    let spawned = std::thread::Builder::new().name(name.into()).stack_size(256 << 10).spawn(body);
     if masked {
         // SAFETY: `old` was written by the call above.
         unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, old.as_ptr(), std::ptr::null_mut()) };
     }
-    if let Ok(handle) = spawned {
-        let _ = THREAD.set(handle.thread().clone());
-    }
+    spawned.ok()
 }
 
 /// A copy now waits for the arbiter: look closely.
@@ -77,7 +88,7 @@ fn watch() {
         }
         // Announced before the last glance, so that a copy submitted in between is either seen here or unparks.
         RESTS.store(true, Ordering::SeqCst);
-        if !lanes(joined).any(Lane::is_outstanding) {
+        if !lanes(joined).any(Lane::is_outstanding) && !ferry::is_under_way() {
             std::thread::park_timeout(RESTING);
         }
         RESTS.store(false, Ordering::SeqCst);
@@ -117,6 +128,7 @@ fn look(joined: &Joined, held: &mut Vec<Option<Held>>) -> bool {
             lane.open_all();
         }
     }
+    busy |= ferry::look(joined, now);
     let was_silent = joined.silent.load(Ordering::Relaxed);
     let silent = !alive || unanswered || (was_silent && stale);
     if silent {

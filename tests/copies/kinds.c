@@ -67,7 +67,7 @@ FUNCTIONS(FIELD)
 #define LOOK_UP(name, parameters) if (!(name = (int(*) parameters)dlsym(cuda, #name))) { fprintf(stderr, "no %s\n", #name); return 1; }
 #define TRY(call) do { int code_ = (call); if (code_) { fprintf(stderr, "%s: %d\n", #call, code_); exit(1); } } while (0)
 
-enum { PITCH = 4096, WIDTH = 3000, LINES = 60, SLICES = 4, BYTES = PITCH * LINES * SLICES };
+enum { PITCH = 4096, WIDTH = 3000, LINES = 160, SLICES = 4, BYTES = PITCH * LINES * SLICES };
 
 static unsigned char *from, *to;
 static D device, other;

@@ -48,13 +48,15 @@ done
 bench=$(ls -t "$built"/deps/hooks-* | grep -v '\.d$' | sed -n 1p)
 cp "$bench" dist/hooks
 strip dist/hooks
-find hashprobe src examples -name '*.ptx' -exec cp {} dist/ptx/ \;
+find hashprobe shim src examples -name '*.ptx' -exec cp {} dist/ptx/ \;
 # This script has no use there, and neither has what Python left behind.
 find tests/gpu -type f ! -name dist.sh ! -path '*/__pycache__/*' -print0 | while IFS= read -r -d '' check; do
     install -D -p -m "$(stat -c %a "$check")" "$check" "dist/$check"
 done
 cp simgpu/tests/data/proc_address_*.tsv dist/tests/gpu/
-install -D -p -m 644 tests/copies/kinds.c dist/tests/gpu/copies/kinds.c
+for source in kinds.c held.c; do
+    install -D -p -m 644 "tests/copies/$source" "dist/tests/gpu/copies/$source"
+done
 for source in churn.c memory.h; do
     install -D -p -m 644 "tests/coloring/$source" "dist/tests/gpu/coloring/$source"
 done

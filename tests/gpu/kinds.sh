@@ -11,7 +11,9 @@ export XDG_RUNTIME_DIR=$runtime XDG_DATA_HOME=$work/data
 export CUDA_MPS_PIPE_DIRECTORY=$work/mps CUDA_MPS_LOG_DIRECTORY=$work/mps-log
 mkdir -p "$work/mps" "$work/mps-log"
 missile=$dist/missile
-cc -O1 -w "$(dirname "$0")/copies/kinds.c" -o "$work/kinds" -ldl || exit 1
+for program in kinds held; do
+    cc -O1 -w -pthread "$(dirname "$0")/copies/$program.c" -o "$work/$program" -ldl || exit 1
+done
 wrong=0
 
 # try NAME COMMAND...: runs the program and says what came of it.
@@ -19,12 +21,29 @@ try() {
     local name=$1 code=0
     shift
     echo | timeout 60 "$@" >"$work/out" 2>&1 || code=$?
-    if [ "$code" = 0 ] && grep -q '"wrong": *\[\]' "$work/out"; then
-        echo "kinds $name: right"
+    if [ "$code" = 0 ] && grep -q '"wrong": *\[\]\|"right": true' "$work/out"; then
+        echo "kinds $name: right$(grep -o '"took_ms": [0-9.]*' "$work/out")"
     else
         wrong=1
         echo "kinds $name: WRONG, exit $code: $(tail -c 400 "$work/out")"
     fi
+}
+
+# A kernel that has every SM and waits for a copy, which a kernel can then not do.
+held() {
+    local meanwhile first
+    for first in small none again; do
+        try "held, $first before, beside ls" "$missile" run --class be --color off -- "$work/held" stream "$first"
+    done
+    for connections in 1 2 8; do
+        CUDA_DEVICE_MAX_CONNECTIONS=$connections try "held, $connections queues, bare" "$work/held" stream
+        CUDA_DEVICE_MAX_CONNECTIONS=$connections try "held, $connections queues, beside ls" \
+            "$missile" run --class be --color off -- "$work/held" two
+    done
+    for meanwhile in stream event context query fetch free free_host unregister unload cooperative two late; do
+        try "held, $meanwhile, bare" "$work/held" "$meanwhile"
+        try "held, $meanwhile, beside ls" "$missile" run --class be --color off -- "$work/held" "$meanwhile"
+    done
 }
 
 try bare "$work/kinds" 2
@@ -36,16 +55,20 @@ for mps in 0 1; do
         for other in be ls; do
             load=(bulk 8M)
             [ "$other" = ls ] && load=(ls 256K 500)
-            beside=("$missile" run --class "$other" --color off -- "$dist/examples/copier" "${load[@]}" --seconds 30)
-            timeout 40 "${beside[@]}" >/dev/null 2>&1 &
+            beside=("$missile" run --class "$other" --color off -- "$dist/examples/copier" "${load[@]}" --seconds 100)
+            timeout 110 "${beside[@]}" >/dev/null 2>&1 &
             to_device=$!
-            timeout 40 "${beside[@]}" --to-host >/dev/null 2>&1 &
+            timeout 110 "${beside[@]}" --to-host >/dev/null 2>&1 &
             to_host=$!
             sleep 3
-            for how in on ferry; do
+            for how in on engine; do
                 try "beside $other, mps $mps, piece ${piece:-adaptive}, copies $how" \
                     "$missile" run --class be --color off --copies "$how" -- "$work/kinds" 2
             done
+            if [ "$mps$other$piece" = 1be ]; then
+                try "held, none before, beside be" "$missile" run --class be --color off -- "$work/held" stream none
+            fi
+            if [ "$mps$other$piece" = 1ls ]; then held; fi
             kill "$to_device" "$to_host"
             wait "$to_device" "$to_host" 2>/dev/null
         done

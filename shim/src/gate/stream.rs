@@ -9,20 +9,14 @@ use crate::traffic::{Load, Loads, Traffic};
 use crate::{captures, fault, ferry, real, watchdog};
 use abi::cuda::*;
 use region::{Direction, GPUS, LANES, Lane};
-use std::ffi::{c_uint, c_void};
+use std::ffi::c_uint;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{MutexGuard, PoisonError, TryLockError};
 
-/// A copy in the order of a stream. `copy` hands a part to the driver, or with none what the caller asked for. `host` is
-/// where it comes from, if that is one stretch of host memory.
-pub(crate) fn in_stream(
-    traffic: Traffic,
-    stream: CUstream,
-    host: Option<*const c_void>,
-    copy: impl FnMut(Option<Part>) -> CUresult,
-) -> CUresult {
+/// A copy in the order of a stream. `copy` hands a part to the driver, or with none what the caller asked for.
+pub(crate) fn in_stream(traffic: Traffic, stream: CUstream, copy: impl FnMut(Option<Part>) -> CUresult) -> CUresult {
     let mut copy = Copy::new(traffic.extent(), copy);
-    let how = consider(|| match turn_of(traffic, crossing(traffic, stream, host)) {
+    let how = consider(|| match turn_of(traffic, crossing(traffic, stream)) {
         Decision::Govern(How::InTurn(turn)) => turn.through(stream),
         Decision::Govern(How::Ferried) => Decision::Govern(Way::Ferried),
         Decision::PassThrough(why) => Decision::PassThrough(why),
@@ -43,13 +37,11 @@ enum Way {
     Ferried,
 }
 
-fn crossing(traffic: Traffic, stream: CUstream, host: Option<*const c_void>) -> Option<ferry::Crossing> {
-    match (traffic, host) {
-        (Traffic::Bus(Load { direction: Direction::H2d, cut: Some((_, to)), .. }), Some(from)) => {
-            Some(ferry::Crossing { to, from, stream })
-        }
-        _ => None,
-    }
+/// What the ferry needs to know of a copy, where it is one that it may take: one stretch to the device.
+fn crossing(traffic: Traffic, stream: CUstream) -> Option<ferry::Crossing> {
+    let Traffic::Bus(load) = traffic else { return None };
+    let (_, ends) = load.cut.filter(|_| load.is_stretch && load.direction == Direction::H2d)?;
+    Some(ferry::Crossing { to: ends.device, from: ends.host, stream })
 }
 
 /// Work in the order of a stream that moves things both ways and that the driver takes as one.
@@ -57,7 +49,7 @@ pub(crate) fn around(loads: Loads, stream: CUstream, forward: impl FnOnce() -> C
     let Some((joined, gpu)) = consider(|| count(loads.over, loads.within)) else { return forward() };
     // The waits stand in this order in every stream, so that no two can wait for each other's turn.
     let turns = Direction::ALL.map(|direction| {
-        let load = Load { direction, bytes: loads.over[direction as usize], cut: None };
+        let load = Load { direction, bytes: loads.over[direction as usize], is_stretch: false, cut: None };
         if load.bytes == units::Bytes::ZERO {
             return None;
         }
@@ -96,7 +88,7 @@ pub(crate) struct LaneAddresses {
 
 impl LaneAddresses {
     /// Hands the slot's lanes to the driver, once.
-    fn of(joined: &Joined) -> Option<LaneAddresses> {
+    pub(crate) fn of(joined: &Joined) -> Option<LaneAddresses> {
         *joined.lanes.get_or_init(|| {
             let (pages, len) = joined.slot().lane_pages();
             let flags = CU_MEMHOSTREGISTER_PORTABLE | CU_MEMHOSTREGISTER_DEVICEMAP;
@@ -269,7 +261,7 @@ impl Placed {
 
 /// Whether what is put into the stream now runs at once: it is idle, and so is the legacy default stream, if it is one of
 /// those that wait for that.
-fn is_next_to_run(stream: CUstream) -> bool {
+pub(crate) fn is_next_to_run(stream: CUstream) -> bool {
     let legacy = CU_STREAM_LEGACY as CUstream;
     // SAFETY: the caller found that the stream is not being captured, and for the other that is asked first.
     let is_idle = |stream| real::cuStreamQuery.get().is_some_and(|query| unsafe { query(stream) } == CUDA_SUCCESS);

@@ -16,9 +16,9 @@ macro_rules! blocking {
 
 /// A stretch of memory, copied in the order of a stream.
 macro_rules! in_stream {
-    ($traffic:expr, $host:expr, $name:ident, $forward:ident, $real:ident($dst:ident, $src:ident, $stream:ident)) => {{
+    ($traffic:expr, $name:ident, $forward:ident, $real:ident($dst:ident, $src:ident, $stream:ident)) => {{
         let stream = crate::hooks::stream::named($stream, stringify!($name));
-        crate::gate::in_stream($traffic, stream, $host, |part| match part {
+        crate::gate::in_stream($traffic, stream, |part| match part {
             None => $forward(),
             // SAFETY: the part lies within the range that the caller gave; null means the default stream of this
             // spelling of the function.
@@ -140,7 +140,7 @@ pub(crate) unsafe fn shaped_in_stream<T: Shape>(
 ) -> CUresult {
     // SAFETY: the function's contract.
     let Some(shape) = (unsafe { described(copy) }) else { return forward() };
-    gate::in_stream(shape.traffic(), stream, None, |part| match part {
+    gate::in_stream(shape.traffic(), stream, |part| match part {
         None => forward(),
         Some(part) => real(&shape.part(part)),
     })

@@ -24,15 +24,6 @@ pub(crate) fn destroy(forward: impl FnOnce() -> CUresult, stream: CUstream) -> C
     result
 }
 
-/// A context is to be destroyed.
-pub(crate) fn context_release(forward: impl FnOnce() -> CUresult) -> CUresult {
-    let result = forward();
-    if result == CUDA_SUCCESS {
-        fault::shielded(captures::forget_all);
-    }
-    result
-}
-
 /// The stream by a handle that means the same to every function. Null is the default stream: that of the thread in the
 /// `_ptsz` spelling of `function`, else the legacy one.
 #[inline]

@@ -5,13 +5,13 @@
 use super::errors::CUDA_ERROR_CONTEXT_IS_DESTROYED;
 use super::handles::{self, Handles};
 use super::init::driver;
-use super::stream::{Kind, Stream};
+use super::stream::{DOOR, Kind, Stream};
 use super::{Outcome, capture, current, device, lock, pool, present, put};
 use abi::cuda::*;
 use std::collections::BTreeMap;
 use std::ffi::{c_int, c_uint, c_void};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A context.
 pub(crate) struct Context {
@@ -103,6 +103,12 @@ impl Context {
             stream.fence().wait();
         }
         self.check()
+    }
+
+    /// The same for a call that frees something: nobody else is let in meanwhile, as the real driver does.
+    pub(crate) fn synchronize_alone(&self) -> Outcome {
+        let _alone = DOOR.write().unwrap_or_else(PoisonError::into_inner);
+        self.synchronize()
     }
 
     /// Ends the context, with its streams and its memory.

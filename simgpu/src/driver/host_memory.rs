@@ -116,7 +116,7 @@ export! {
             return Ok(());
         }
         find(address as usize).ok_or(CUDA_ERROR_INVALID_VALUE)?;
-        context.synchronize()?;
+        context.synchronize_alone()?;
         let found = remove(address, true, CUDA_ERROR_INVALID_VALUE)?;
         // SAFETY: the stretch is one of `alloc`, was just taken from the books, and no command uses it any more; the
         // program gave up its own use with this call.

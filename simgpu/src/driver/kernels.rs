@@ -1,7 +1,7 @@
 //! The kernels that the simulated GPU can run, told by their names.
 
-use super::latency;
 use super::pages::{self, Sides};
+use super::{ferry, latency, residents};
 use crate::kernel::Fault;
 use crate::machine::Machine;
 use crate::timing::kernels::{MAX_SIDES, Work};
@@ -21,8 +21,11 @@ pub(crate) enum Builtin {
     Stream,
     /// `missile_spin(u64 cycles)`: computes.
     Spin,
-    /// `missile_ferry(u64 to, u64 from, u64 whole, u32 rest)`: copies from pinned host memory, nearly as fast as the bus.
+    /// `missile_ferry(u64 to, u64 from, u64 whole, u32 rest, u64 words, u32 ticket, u32 berth)`: copies from pinned host
+    /// memory, nearly as fast as the bus, unless it was cancelled before it began: see [`ferry`].
     Ferry,
+    /// `missile_hold(u64 word)`: has every SM until the 32-bit word is no longer 0.
+    Hold,
 }
 
 impl Builtin {
@@ -35,6 +38,7 @@ impl Builtin {
             "missile_stream" => Builtin::Stream,
             "missile_spin" => Builtin::Spin,
             "missile_ferry" => Builtin::Ferry,
+            "missile_hold" => Builtin::Hold,
             _ => return None,
         })
     }
@@ -47,7 +51,8 @@ impl Builtin {
             Builtin::Latency => &[8, 4, 4, 8, 8],
             Builtin::Stream => &[8, 8, 4, 4, 8],
             Builtin::Spin => &[8],
-            Builtin::Ferry => &[8, 8, 8, 4],
+            Builtin::Ferry => &[8, 8, 8, 4, 8, 4, 4],
+            Builtin::Hold => &[8],
         }
     }
 }
@@ -62,13 +67,13 @@ pub(crate) struct Call {
 
 impl Call {
     /// The most parameters that a kernel has.
-    pub(crate) const ARGUMENTS: usize = 5;
+    pub(crate) const ARGUMENTS: usize = 7;
 
     /// Does to memory what the kernel does; returns what it takes.
     pub(crate) fn perform(&self, machine: &Machine) -> Result<Work, Fault> {
         let spec = machine.spec();
         let sms = self.blocks.min(u64::from(spec.sms)) as u32;
-        let [a, b, c, d, e] = self.arguments;
+        let [a, b, c, d, e, ..] = self.arguments;
         let base = DeviceVa::new(a);
         let nothing = [Bytes::ZERO; MAX_SIDES];
         let (cycles, bytes): (f64, Sides) = match self.builtin {
@@ -86,22 +91,23 @@ impl Call {
                 (share * d as f64, bytes)
             }
             Builtin::Spin => (a as f64, nothing),
-            Builtin::Ferry => {
-                let bytes = c + d;
-                // SAFETY: the program pinned the range for the device, as a kernel that reads it demands.
-                let from = unsafe { core::slice::from_raw_parts(b as *const u8, bytes as usize) };
-                pages::write(machine, base, from)?;
-                let nanos = bytes as f64 / (spec.bus.h2d_gbps * FERRY_SHARE);
-                (nanos * f64::from(spec.clock_mhz) / 1e3, nothing)
+            Builtin::Ferry => (ferry::begin(machine, &self.arguments)? * f64::from(spec.clock_mhz) / 1e3, nothing),
+            Builtin::Hold => {
+                residents::hold(machine, base)?;
+                (0.0, nothing)
             }
         };
         let compute = Nanos::new((cycles * 1e3 / f64::from(spec.clock_mhz)) as u64);
         Ok(Work { sms, compute, bytes })
     }
-}
 
-/// The part of the bus that SMs reach with loads (50.4 of 54.7 GB/s on an H100).
-const FERRY_SHARE: f64 = 0.92;
+    /// What the kernel does last.
+    pub(crate) fn finish(&self) {
+        if self.builtin == Builtin::Ferry {
+            ferry::finish(&self.arguments);
+        }
+    }
+}
 
 /// A stretch of 32-bit words.
 fn stretch(base: DeviceVa, words: u64) -> Result<Bytes, Fault> {

@@ -5,7 +5,7 @@ use super::init::driver;
 use super::kernels::{Builtin, Call};
 use super::module::FUNCTIONS;
 use super::stream::{DefaultStream, Stream};
-use super::{Outcome, current, present};
+use super::{Outcome, current, present, residents};
 use crate::kernel::Fault;
 use crate::timing::kernels::Limits;
 use abi::cuda::*;
@@ -27,10 +27,13 @@ impl Launch {
         let Ok(driver) = driver() else { return Ok(ready) };
         let machine = driver.machine;
         let spec = machine.spec();
-        let start = ready + Nanos::new((spec.launch_us * 1e3) as u64);
+        let free = residents::await_sms(self.0.builtin).unwrap_or(ready);
+        let start = free + Nanos::new((spec.launch_us * 1e3) as u64);
         let work = self.0.perform(machine)?;
         let live = |slot| machine.slot_is_live(slot);
-        Ok(machine.timing().kernels.run(&work, &Limits::of(spec), start, machine.slot(), live))
+        let end = machine.timing().kernels.run(&work, &Limits::of(spec), start, machine.slot(), live);
+        self.0.finish();
+        Ok(end)
     }
 }
 

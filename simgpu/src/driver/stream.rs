@@ -10,12 +10,15 @@ use abi::cuda::*;
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::{c_int, c_uint};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, Weak};
 use units::Nanos;
 
 /// How far back a command may be taken to have begun. A worker wakes some time after its command could begin; the
 /// simulated GPU would have begun at once.
 const LATE_START: Nanos = Nanos::from_micros(200);
+
+/// Shut while the driver waits for the device to free something: nothing is submitted meanwhile.
+pub(super) static DOOR: RwLock<()> = RwLock::new(());
 
 /// How a stream stands to the legacy default stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -196,6 +199,7 @@ impl Stream {
             return Ok(Fence { stream: self.clone(), commands: 0 });
         }
         self.check_implicit()?;
+        let _inside = DOOR.read().unwrap_or_else(PoisonError::into_inner);
         let queued = Queued { command, after: self.foreign_fences(), at: now() };
         let mut queue = lock(&self.queue);
         if !queue.worker {
@@ -216,6 +220,7 @@ impl Stream {
     /// would take longer than a short copy.
     pub(crate) fn submit_and_wait(self: &Arc<Self>, command: Command) -> Outcome {
         self.check_waiting()?;
+        drop(DOOR.read().unwrap_or_else(PoisonError::into_inner));
         let after = self.foreign_fences();
         let mut queue = lock(&self.queue);
         if queue.busy || !queue.waiting.is_empty() || !after.is_empty() {

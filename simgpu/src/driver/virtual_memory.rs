@@ -216,7 +216,7 @@ export! {
     fn cuMemUnmap(address: CUdeviceptr, bytes: usize) {
         let context = current::context()?;
         let rm = &driver()?.rm;
-        context.synchronize()?;
+        context.synchronize_alone()?;
         let mut all = lock(&MAPPINGS);
         let gone = mappings_in(&all, address, pages(bytes)?)?;
         let gone: Vec<(u64, Mapping)> = gone.into_iter().filter_map(|va| Some((va, all.remove(&va)?))).collect();

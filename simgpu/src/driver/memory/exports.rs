@@ -100,7 +100,7 @@ export! {
         }
         capture::forbid()?;
         driver.memory.find(DeviceVa::new(dptr)).ok_or(CUDA_ERROR_INVALID_VALUE)?;
-        context.synchronize()?;
+        context.synchronize_alone()?;
         driver.memory.free(&driver.rm, DeviceVa::new(dptr))
     }
 

@@ -1,0 +1,176 @@
+//! What the ferry has in a context: the kernel, memory for the words, and a few berths.
+//!
+//! All of it is made when the context is new. Later it may be too late: to load a kernel, to register memory or to make a
+//! stream may wait for what runs on the device, which may wait for a copy.
+
+use super::berth::{Berth, CRUMB};
+use super::kernel;
+use super::memory::Current;
+use crate::log::warning;
+use crate::{captures, real};
+use abi::cuda::*;
+use region::Handover;
+use std::ffi::{c_int, c_uint};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// How many streams of a context may have copies under way like this at a time.
+pub(super) const BERTHS: usize = 4;
+/// How many contexts are known; in more than these copies go another way.
+const CONTEXTS: usize = 16;
+
+/// For a trial of whether two streams wait for each other: see [`Berth`].
+#[repr(C, align(128))]
+pub(super) struct Trial {
+    /// Written by the program's stream when it comes to the wait.
+    pub(super) here: AtomicU32,
+    /// What that waits for. Written by the host.
+    pub(super) let_go: AtomicU32,
+    /// Written by the rescue's stream.
+    pub(super) passed: AtomicU32,
+    reserved: [u32; 29],
+}
+
+impl Trial {
+    /// Where [`Trial::here`] is from the beginning.
+    pub(super) const HERE: u64 = 0;
+    /// Where [`Trial::let_go`] is.
+    pub(super) const LET_GO: u64 = 4;
+    /// Where [`Trial::passed`] is.
+    pub(super) const PASSED: u64 = 8;
+}
+
+const _: () = {
+    use std::mem::offset_of;
+    assert!(size_of::<Trial>() == 128 && offset_of!(Trial, here) == 0 && offset_of!(Trial, let_go) == 4);
+    assert!(offset_of!(Trial, passed) == 8);
+};
+
+/// The memory that a context's streams and kernels see.
+#[repr(C)]
+pub(super) struct Board {
+    pub(super) words: [Handover; BERTHS],
+    pub(super) trials: [Trial; BERTHS],
+}
+
+/// What the ferry has in one context.
+pub(super) struct Harbor {
+    number: u64,
+    context: CUcontext,
+    /// The device whose primary context it is.
+    primary_of: Option<CUdevice>,
+    /// The context is no more: nothing of this may be handed to the driver.
+    gone: AtomicBool,
+    pub(super) berths: [Mutex<Berth>; BERTHS],
+}
+
+static HARBORS: [AtomicPtr<Harbor>; CONTEXTS] = [const { AtomicPtr::new(std::ptr::null_mut()) }; CONTEXTS];
+/// The contexts that were new once, by number, which no other ever has.
+static SEEN: Mutex<Vec<u64>> = Mutex::new(Vec::new());
+
+/// Those whose contexts live, as far as is known.
+pub(super) fn all() -> impl Iterator<Item = &'static Harbor> {
+    HARBORS.iter().filter_map(|harbor| {
+        // SAFETY: null, or a leaked box.
+        let harbor = unsafe { harbor.load(Ordering::Acquire).as_ref() };
+        harbor.filter(|harbor| !harbor.gone.load(Ordering::Acquire))
+    })
+}
+
+/// That of the current context, if it has one.
+pub(super) fn of(current: &Current) -> Option<&'static Harbor> {
+    all().find(|harbor| harbor.number == current.number && harbor.context == current.context)
+}
+
+/// Readies the current context, if it is new. `None` where it is not, or where something was refused.
+pub(super) fn open(current: &Current, primary: bool) -> Option<()> {
+    let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
+    if seen.contains(&current.number) {
+        return None;
+    }
+    seen.push(current.number);
+    let place = HARBORS.iter().find(|harbor| harbor.load(Ordering::Relaxed).is_null())?;
+    // What is to come may wait for the device, which would end a capture.
+    if captures::any() {
+        return None;
+    }
+    let function = kernel::load()?;
+    let (board, device) = board()?;
+    let mut scratch = 0;
+    // SAFETY: the function writes an address.
+    if unsafe { real::cuMemAlloc_v2.get()?(&mut scratch, CRUMB) } != CUDA_SUCCESS {
+        return None;
+    }
+    let at = |offset: usize| device + offset as u64;
+    let mut berths = Vec::with_capacity(BERTHS);
+    for index in 0..BERTHS {
+        let words = at(std::mem::offset_of!(Board, words) + index * size_of::<Handover>());
+        let trial = at(std::mem::offset_of!(Board, trials) + index * size_of::<Trial>());
+        let (words, trial) = ((&board.words[index], words), (&board.trials[index], trial));
+        berths.push(Mutex::new(Berth::new(index, current, function, words, trial, scratch)?));
+    }
+    let harbor = Harbor {
+        number: current.number,
+        context: current.context,
+        primary_of: primary.then_some(current.device),
+        gone: AtomicBool::new(false),
+        berths: berths.try_into().ok()?,
+    };
+    place.store(Box::into_raw(Box::new(harbor)), Ordering::Release);
+    Some(())
+}
+
+/// New memory for the words, registered with the current context: where the host and where the device sees it.
+fn board() -> Option<(&'static Board, CUdeviceptr)> {
+    const LEN: usize = size_of::<Board>().next_multiple_of(4096);
+    // Shared, so that a fork does not give this process other pages than the device has.
+    // SAFETY: a new mapping at no particular place.
+    let pages = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            LEN,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_SHARED | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        )
+    };
+    if pages == libc::MAP_FAILED {
+        return None;
+    }
+    let mut device = 0;
+    // SAFETY: whole pages, made just now and never unmapped; the second function writes an address.
+    let (registered, found) = unsafe {
+        (
+            real::cuMemHostRegister_v2.get()?(pages, LEN, CU_MEMHOSTREGISTER_DEVICEMAP),
+            real::cuMemHostGetDevicePointer_v2.get()?(&mut device, pages, 0),
+        )
+    };
+    if registered != CUDA_SUCCESS || found != CUDA_SUCCESS {
+        warning!("copies go by the copy engine alone: the driver does not register memory (error {registered})");
+        return None;
+    }
+    // SAFETY: the pages are zeroed, which is what a new board is, large enough, aligned and never unmapped.
+    Some((unsafe { &*pages.cast() }, device))
+}
+
+/// A context was destroyed.
+pub(super) fn context_gone(context: CUcontext) {
+    all().filter(|harbor| harbor.context == context).for_each(Harbor::close);
+}
+
+/// A hold on a device's primary context was given back, or it was reset.
+pub(super) fn primary_released(device: CUdevice) {
+    let (mut flags, mut active): (c_uint, c_int) = (0, 0);
+    // SAFETY: the function writes two numbers.
+    let told = real::cuDevicePrimaryCtxGetState.get().map(|ask| unsafe { ask(device, &mut flags, &mut active) });
+    if told != Some(CUDA_SUCCESS) || active == 0 {
+        all().filter(|harbor| harbor.primary_of == Some(device)).for_each(Harbor::close);
+    }
+}
+
+impl Harbor {
+    fn close(&self) {
+        self.gone.store(true, Ordering::Release);
+    }
+}

@@ -103,9 +103,13 @@ fn large_copies_go_past_the_engine_beside_a_latency_sensitive_tenant_and_arrive(
     let (place, _arbiter) = place(&[]);
     let _other = Copier::start(&place, "ls", &["ls", "64K", "1000"]);
     let ferried = |flags: &[&str], mps| every_kind_arrives(&place, flags, mps)["ferried_bytes"].as_u64();
-    assert!(ferried(&["--class", "be"], true) > Some(0));
-    assert_eq!(ferried(&["--class", "be", "--copies", "engine"], true), Some(0), "the operator does not want it");
-    assert_eq!(ferried(&["--class", "be"], false), Some(0), "kernels of two processes do not run side by side");
+    assert!(ferried(&["--class", "be", "--copies", "ferry"], true) > Some(0));
+    assert_eq!(ferried(&["--class", "be"], true), Some(0), "the operator has not asked for it");
+    assert_eq!(
+        ferried(&["--class", "be", "--copies", "ferry"], false),
+        Some(0),
+        "kernels of two processes do not run side by side"
+    );
 }
 
 /// A program whose kernel has every SM and waits for a copy, which then cannot be done by a kernel.
@@ -134,7 +138,8 @@ fn a_copy_that_a_kernel_waits_for_with_every_sm_arrives() {
     let cases =
         meanwhiles.map(|meanwhile| (meanwhile, "large")).into_iter().chain([("stream", "again"), ("stream", "small")]);
     for (meanwhile, first) in cases {
-        let mut command = place.missile(&["run", "--sim", "h200", "--color", "off", "--class", "be", "--"]);
+        let mut command =
+            place.missile(&["run", "--sim", "h200", "--color", "off", "--class", "be", "--copies", "ferry", "--"]);
         command.arg(HELD.built()).args([meanwhile, first]).env("SIMGPU_MPS", "1");
         let mut tenant = Held::start_listening(&mut command);
         let said = tenant.says();

@@ -6,6 +6,8 @@
 //! H200 a 256 KiB copy took 26 to 33 us at p99 beside two such blocks that moved 50 GB/s, 22 us alone, and 746 us beside
 //! the engine at 54 GB/s (docs/decisions/020). Only towards the device: what SMs write to the host clogs the bus.
 //!
+//! Only where the operator asks for it (`MISSILE_COPIES=ferry`), until all of this was tried on GPUs (docs/decisions/020).
+//!
 //! It must never be told from the copy engine by what a program sees of its copies, and above all never hang where the
 //! engine would not have: a kernel waits where others fill every SM. So the kernel runs in a stream of the library's own
 //! ([`berth`], of which each context has a few: [`harbor`]), the program's stream only waits for its answer, and where it does not begin in time the engine does the
@@ -43,9 +45,9 @@ pub(crate) struct Crossing {
     pub(crate) stream: CUstream,
 }
 
-/// Readies the current context, if it is new; `primary` says that it is its device's.
+/// Readies the current context, which is new; `primary` says that it is its device's.
 pub(crate) fn prepare(joined: &Joined, primary: bool) -> Option<()> {
-    if joined.settings.copies != CopyChoice::On || joined.settings.class != Class::Be {
+    if joined.settings.copies != CopyChoice::Ferry || joined.settings.class != Class::Be {
         return None;
     }
     let current = Current::get()?;
@@ -70,7 +72,7 @@ pub(crate) fn take(joined: &Joined, crossing: Crossing) -> Option<()> {
     let Crossing { to, from, stream } = crossing;
     let (dst, src) = (to.start.get(), from as u64);
     let fits = to.len >= LEAST && dst.is_multiple_of(kernel::UNIT) && src.is_multiple_of(kernel::UNIT);
-    if !fits || joined.settings.copies != CopyChoice::On || !watchdog::runs() {
+    if !fits || joined.settings.copies != CopyChoice::Ferry || !watchdog::runs() {
         return None;
     }
     let departs = rescue::departs()?;
@@ -85,7 +87,9 @@ pub(crate) fn take(joined: &Joined, crossing: Crossing) -> Option<()> {
     let cargo = Cargo { to: dst, from, mapped: memory::pinned(src, to.len)?, bytes: to.len };
     let line = Line { stream, number: memory::number_of(stream)? };
     let find = |fits: &dyn Fn(&Berth) -> bool| harbor.berths.iter().filter_map(rescue::glance).find(|it| fits(it));
-    let mut berth = find(&|berth| berth.is_of(&line)).or_else(|| find(&|berth| berth.is_free_for(&line)))?;
+    let proven = || find(&|berth| berth.is_free() && berth.passes(&line) == Some(true));
+    let untried = || find(&|berth| berth.is_free() && berth.passes(&line).is_none());
+    let mut berth = find(&|berth| berth.is_of(&line)).or_else(proven).or_else(untried)?;
     let _departs = departs.still()?;
     berth.load(line, cargo)?;
     watchdog::look_soon();

@@ -53,15 +53,6 @@ macro_rules! govern {
     (free host $name:ident, $real:ident, $forward:ident, $arguments:tt) => {
         hooks::free::waits($forward)
     };
-    (free array $name:ident, $real:ident, $forward:ident, $arguments:tt) => {
-        hooks::free::waits($forward)
-    };
-    (free mapping $name:ident, $real:ident, $forward:ident, $arguments:tt) => {
-        hooks::free::waits($forward)
-    };
-    (free trim $name:ident, $real:ident, $forward:ident, $arguments:tt) => {
-        hooks::free::waits($forward)
-    };
     (free linear $name:ident, $real:ident, $forward:ident, ($dptr:ident)) => {
         hooks::free::linear($forward, $dptr)
     };
@@ -191,7 +182,7 @@ macro_rules! govern {
         hooks::context::primary_released($forward, $device)
     };
     (context release_green $name:ident, $real:ident, $forward:ident, $arguments:tt) => {
-        hooks::context::released($forward, || ())
+        hooks::context::released($forward)
     };
     (stream destroy $name:ident, $real:ident, $forward:ident, ($stream:ident)) => {
         hooks::stream::destroy($forward, $stream)

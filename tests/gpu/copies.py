@@ -154,12 +154,12 @@ def sensitive(setup, ways=(False, True)):
         small, bulk = copier("ls", "256K", 500, to_host=way), copier("bulk", "64M", to_host=way, seconds=options.seconds + 0.3)
         ls = rounds(f"{setup} ls-alone {name}", [("ls", 1024, small)], ("off", "on"))
         whole = rounds(f"{setup} be-alone {name}", [("be", 1024, bulk)], ("off",))
-        both = rounds(f"{setup} ls-beside-be {name}", [("ls", 1024, small), ("be", 1024, bulk)], ("off", "on", "engine"), keep_top=True)
+        both = rounds(f"{setup} ls-beside-be {name}", [("ls", 1024, small), ("be", 1024, bulk)], ("off", "on", "ferry"), keep_top=True)
         for govern in ("off", "on"):
             row(f"{setup}, 256 KiB {name} alone, copies {govern}", f"p50 {median(ls[govern], 0, 'p50_us'):.1f} p99 {median(ls[govern], 0, 'p99_us'):.1f} us")
-        left = median(whole["off"], 0, "gbps") - median(both["on"], 0, "gbps")
+        left = median(whole["off"], 0, "gbps") - median(both["ferry"], 0, "gbps")
         row(f"{setup}, 64 MiB {name} alone", f"{median(whole['off'], 0, 'gbps'):.2f} GB/s")
-        for govern in ("off", "on", "engine"):
+        for govern in ("off", "on", "ferry"):
             runs = both[govern]
             p99, rate = median(runs, 0, "p99_us"), median(runs, 1, "gbps")
             row(f"{setup}, beside each other, copies {govern}", f"p50 {median(runs, 0, 'p50_us'):.1f} p99 {p99:.1f} us, bulk {rate:.2f} GB/s, arbiter {statistics.median(run[-1] for run in runs):.2f} cores",

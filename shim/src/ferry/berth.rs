@@ -13,7 +13,7 @@ use super::harbor::Trial;
 use super::kernel::{self, Order};
 use super::memory::Current;
 use crate::gate::is_next_to_run;
-use crate::real;
+use crate::{real, watchdog};
 use abi::cuda::*;
 use region::{Handover, ticket_after};
 use std::ffi::{c_uint, c_void};
@@ -25,7 +25,7 @@ use units::{Bytes, Nanos};
 const CARGOES: usize = 16;
 /// How many streams' trials a berth remembers.
 const TRIED: usize = 16;
-/// Who passes does so within 20 us, if the bus is free; who does not holds up the program once.
+/// Who passes does so within 20 us, if the bus is free; who does not holds up the program once for each berth.
 const LONGEST_TRIAL: Duration = Duration::from_millis(5);
 /// For so long the thread looks without a pause.
 const SPIN: Duration = Duration::from_micros(100);
@@ -51,6 +51,19 @@ pub(super) struct Cargo {
 pub(super) struct Line {
     pub(super) stream: CUstream,
     pub(super) number: u64,
+}
+
+/// Waits until the word shows the number, but not for long.
+fn shows(word: &AtomicU32, number: u32) -> bool {
+    let begun = Instant::now();
+    while ticket_after(number, word.load(Ordering::SeqCst)) {
+        match begun.elapsed() {
+            long if long > LONGEST_TRIAL => return false,
+            long if long > SPIN => std::thread::sleep(SPIN / 2),
+            _ => std::hint::spin_loop(),
+        }
+    }
+    true
 }
 
 /// The later of two tickets.
@@ -135,7 +148,9 @@ impl Berth {
         // Once without a copy. The driver loads a kernel when it is first launched, and waits for all streams to do so:
         // behind one that waits for a later call, for ever.
         let (to, mapped, bytes) = (0, 0, Bytes::ZERO);
-        berth.launch(&Cargo { to, from: std::ptr::null(), mapped, bytes }, NO_COPY).then_some(berth)
+        // So with what the rescue's stream does.
+        let runs = berth.launch(&Cargo { to, from: std::ptr::null(), mapped, bytes }, NO_COPY) && berth.passes_now(0);
+        runs.then_some(berth)
     }
 
     fn launch(&self, cargo: &Cargo, ticket: u32) -> bool {
@@ -170,12 +185,13 @@ impl Berth {
         !self.spoiled && self.owner == line.number && self.is_outstanding()
     }
 
-    /// Whether it has nothing to do, and its rescue passes the stream, as far as is known.
-    pub(super) fn is_free_for(&self, line: &Line) -> bool {
-        !self.spoiled && !self.is_outstanding() && self.passes(line) != Some(false)
+    /// Whether it has nothing to do.
+    pub(super) fn is_free(&self) -> bool {
+        !self.spoiled && !self.is_outstanding()
     }
 
-    fn passes(&self, line: &Line) -> Option<bool> {
+    /// Whether its rescue passes the stream, as far as is known.
+    pub(super) fn passes(&self, line: &Line) -> Option<bool> {
         self.tried.iter().find(|(number, _)| *number == line.number).map(|&(_, passes)| passes)
     }
 
@@ -194,11 +210,8 @@ impl Berth {
         }
         let (wait, write) = (real::cuStreamWaitValue32_v2.get()?, real::cuStreamWriteValue32_v2.get()?);
         let seems_idle = is_next_to_run(line.stream);
-        let passes = match self.passes(&line) {
-            None if seems_idle => self.try_passing(line),
-            known => known,
-        };
-        if passes != Some(true) {
+        let passes = self.passes(&line).unwrap_or_else(|| seems_idle && self.try_passing(line));
+        if !passes {
             return None;
         }
         // The legacy stream waits for others that its own idleness may say nothing of.
@@ -229,45 +242,50 @@ impl Berth {
         (!self.spoiled).then_some(())
     }
 
-    /// Whether the rescue passes a stream that waits, tried with one that seems idle; `None` where it did not come to the
-    /// wait in time.
-    fn try_passing(&mut self, line: Line) -> Option<bool> {
-        let (wait, write) = (real::cuStreamWaitValue32_v2.get()?, real::cuStreamWriteValue32_v2.get()?);
-        let copy = real::cuMemcpyHtoDAsync_v2.get()?;
-        let (trial, device) = self.trial;
-        self.trials = self.trials.wrapping_add(1);
-        let number = self.trials;
-        let shows = |word: &AtomicU32| {
-            let begun = Instant::now();
-            while ticket_after(number, word.load(Ordering::SeqCst)) {
-                match begun.elapsed() {
-                    long if long > LONGEST_TRIAL => return false,
-                    long if long > SPIN => std::thread::sleep(SPIN / 2),
-                    _ => std::hint::spin_loop(),
-                }
-            }
-            true
+    /// Whether the rescue passes a stream that waits, tried with one that seems idle. False too where the stream does not
+    /// come to the wait in time.
+    fn try_passing(&mut self, line: Line) -> bool {
+        let (Some(wait), Some(write)) = (real::cuStreamWaitValue32_v2.get(), real::cuStreamWriteValue32_v2.get())
+        else {
+            return false;
         };
+        let (trial, device) = self.trial;
+        let number = self.next_number();
+        // From here on the watchdog lets the stream go, should this thread be held up in the driver.
+        trial.goes_on.store(number, Ordering::SeqCst);
+        watchdog::look_soon();
         // SAFETY: words of ours, and the program's stream, which lives.
         let waits = unsafe {
             write(line.stream, device + Trial::HERE, number, 0) == CUDA_SUCCESS
                 && wait(line.stream, device + Trial::LET_GO, number, CU_STREAM_WAIT_VALUE_GEQ) == CUDA_SUCCESS
         };
-        let is_there = waits && shows(&trial.here);
-        // SAFETY: a word, memory and a stream of ours.
-        let submitted = is_there
-            && unsafe {
-                copy(self.scratch, std::ptr::from_ref(trial).cast(), CRUMB, self.rescue) == CUDA_SUCCESS
-                    && write(self.rescue, device + Trial::PASSED, number, 0) == CUDA_SUCCESS
-            };
-        let passes = submitted && shows(&trial.passed);
+        let passes = waits && shows(&trial.here, number) && self.passes_now(number);
+        // Not where the watchdog has let it go: then nobody knows what it passed.
+        let passes = passes && ticket_after(number, trial.let_go.load(Ordering::SeqCst));
         trial.let_go.store(number, Ordering::SeqCst);
-        if !is_there {
-            return None;
-        }
+        trial.goes_on.store(0, Ordering::SeqCst);
         self.tried.rotate_right(1);
         self.tried[0] = (line.number, passes);
-        Some(passes)
+        passes
+    }
+
+    fn next_number(&mut self) -> u32 {
+        self.trials = self.trials.wrapping_add(1).max(1);
+        self.trials
+    }
+
+    /// Whether the rescue's stream does something now.
+    fn passes_now(&self, number: u32) -> bool {
+        let (Some(write), Some(copy)) = (real::cuStreamWriteValue32_v2.get(), real::cuMemcpyHtoDAsync_v2.get()) else {
+            return false;
+        };
+        let (trial, device) = self.trial;
+        // SAFETY: a word, memory and a stream of ours.
+        let submitted = unsafe {
+            copy(self.scratch, std::ptr::from_ref(trial).cast(), CRUMB, self.rescue) == CUDA_SUCCESS
+                && write(self.rescue, device + Trial::PASSED, number, 0) == CUDA_SUCCESS
+        };
+        submitted && shows(&trial.passed, number)
     }
 
     /// Runs this in the berth's context.
@@ -283,12 +301,23 @@ impl Berth {
         done
     }
 
-    /// Returns when the driver lets this thread in; `None` where it refuses.
-    pub(super) fn knock(&self) -> Option<()> {
-        let write = real::cuStreamWriteValue32_v2.get()?;
-        let (number, passed) = (self.trials, self.trial.1 + Trial::PASSED);
-        // SAFETY: a word and a stream of ours.
-        self.in_context(|| (unsafe { write(self.rescue, passed, number, 0) } == CUDA_SUCCESS).then_some(()))
+    /// Whether the driver lets this thread in and the rescue's stream does something: before that, nothing is cancelled, as
+    /// the kernel may begin after all.
+    pub(super) fn can_rescue(&mut self) -> bool {
+        let number = self.next_number();
+        match self.in_context(|| Some(self.passes_now(number))) {
+            Some(can) => can,
+            None => {
+                // The context has failed or ended.
+                self.spoiled = true;
+                false
+            }
+        }
+    }
+
+    /// Whether nothing more is to be tried here.
+    pub(super) fn is_spoiled(&self) -> bool {
+        self.spoiled
     }
 
     /// Has the engine do the copies from `first` on, each when the stream comes to it. They must be ones that no kernel
@@ -308,11 +337,12 @@ impl Berth {
         };
         let number = self.last.wrapping_sub(first).wrapping_add(1);
         let tickets = || (0..number).map(|i| first.wrapping_add(i));
-        let diverted = self.in_context(|| {
-            let mut cargoes = tickets().filter_map(|ticket| Some((ticket, self.cargo[ticket as usize % CARGOES]?)));
-            cargoes.all(|(ticket, cargo)| one(ticket, cargo)).then_some(())
-        });
-        self.rescued = self.last;
-        diverted
+        let submitted = self.in_context(|| {
+            let cargoes = tickets().map_while(|ticket| Some((ticket, self.cargo[ticket as usize % CARGOES]?)));
+            Some(cargoes.take_while(|&(ticket, cargo)| one(ticket, cargo)).map(|(ticket, _)| ticket).last())
+        })?;
+        // What the driver did not take is tried again at the next look.
+        self.rescued = submitted.map_or(self.rescued, |ticket| later(self.rescued, ticket));
+        (submitted == Some(self.last)).then_some(())
     }
 }

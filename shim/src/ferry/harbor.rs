@@ -11,12 +11,12 @@ use crate::{captures, real};
 use abi::cuda::*;
 use region::Handover;
 use std::ffi::{c_int, c_uint};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 /// How many streams of a context may have copies under way like this at a time.
 pub(super) const BERTHS: usize = 4;
-/// How many contexts are known; in more than these copies go another way.
+/// How many contexts of a process are readied in all; in more than these copies go another way.
 const CONTEXTS: usize = 16;
 
 /// For a trial of whether two streams wait for each other: see [`Berth`].
@@ -28,10 +28,23 @@ pub(super) struct Trial {
     pub(super) let_go: AtomicU32,
     /// Written by the rescue's stream.
     pub(super) passed: AtomicU32,
-    reserved: [u32; 29],
+    /// The trial that goes on, or 0. Written by the host.
+    pub(super) goes_on: AtomicU32,
+    /// The trial that the watchdog saw at its last look.
+    seen: AtomicU32,
+    reserved: [u32; 27],
 }
 
 impl Trial {
+    /// The watchdog's look: lets a stream go whose trial goes on since the last one. Its thread may be in the driver, and
+    /// that wait for the stream.
+    fn look(&self) {
+        let number = self.goes_on.load(Ordering::SeqCst);
+        if number != 0 && self.seen.swap(number, Ordering::Relaxed) == number {
+            self.let_go.store(number, Ordering::SeqCst);
+        }
+    }
+
     /// Where [`Trial::here`] is from the beginning.
     pub(super) const HERE: u64 = 0;
     /// Where [`Trial::let_go`] is.
@@ -59,14 +72,13 @@ pub(super) struct Harbor {
     context: CUcontext,
     /// The device whose primary context it is.
     primary_of: Option<CUdevice>,
-    /// The context is no more: nothing of this may be handed to the driver.
+    /// The context is no more, or about to be: nothing of this may be handed to the driver.
     gone: AtomicBool,
+    board: &'static Board,
     pub(super) berths: [Mutex<Berth>; BERTHS],
 }
 
 static HARBORS: [AtomicPtr<Harbor>; CONTEXTS] = [const { AtomicPtr::new(std::ptr::null_mut()) }; CONTEXTS];
-/// The contexts that were new once, by number, which no other ever has.
-static SEEN: Mutex<Vec<u64>> = Mutex::new(Vec::new());
 
 /// Those whose contexts live, as far as is known.
 pub(super) fn all() -> impl Iterator<Item = &'static Harbor> {
@@ -82,14 +94,8 @@ pub(super) fn of(current: &Current) -> Option<&'static Harbor> {
     all().find(|harbor| harbor.number == current.number && harbor.context == current.context)
 }
 
-/// Readies the current context, if it is new. `None` where it is not, or where something was refused.
+/// Readies the current context, which is new. `None` where something was refused.
 pub(super) fn open(current: &Current, primary: bool) -> Option<()> {
-    let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
-    if seen.contains(&current.number) {
-        return None;
-    }
-    seen.push(current.number);
-    let place = HARBORS.iter().find(|harbor| harbor.load(Ordering::Relaxed).is_null())?;
     // What is to come may wait for the device, which would end a capture.
     if captures::any() {
         return None;
@@ -114,10 +120,14 @@ pub(super) fn open(current: &Current, primary: bool) -> Option<()> {
         context: current.context,
         primary_of: primary.then_some(current.device),
         gone: AtomicBool::new(false),
+        board,
         berths: berths.try_into().ok()?,
     };
-    place.store(Box::into_raw(Box::new(harbor)), Ordering::Release);
-    Some(())
+    let harbor = Box::into_raw(Box::new(harbor));
+    let free = |place: &&AtomicPtr<Harbor>| {
+        place.compare_exchange(std::ptr::null_mut(), harbor, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    };
+    HARBORS.iter().find(free).map(|_| ())
 }
 
 /// New memory for the words, registered with the current context: where the host and where the device sees it.
@@ -154,7 +164,17 @@ fn board() -> Option<(&'static Board, CUdeviceptr)> {
     Some((unsafe { &*pages.cast() }, device))
 }
 
-/// A context was destroyed.
+/// Whether any trial goes on.
+pub(super) fn is_trying() -> bool {
+    all().flat_map(|harbor| &harbor.board.trials).any(|trial| trial.goes_on.load(Ordering::SeqCst) != 0)
+}
+
+/// The watchdog's look at the trials.
+pub(super) fn look_at_trials() {
+    all().flat_map(|harbor| &harbor.board.trials).for_each(Trial::look);
+}
+
+/// A context is about to be destroyed.
 pub(super) fn context_gone(context: CUcontext) {
     all().filter(|harbor| harbor.context == context).for_each(Harbor::close);
 }

@@ -103,7 +103,8 @@ pub(super) fn is_own(address: CUdeviceptr, current: &Current) -> bool {
     let Some(ask) = real::cuPointerGetAttributes.get() else { return false };
     // SAFETY: as above; a truth value takes no more room than a number.
     let asked = unsafe { ask(4, names.as_mut_ptr(), places.as_mut_ptr(), address) };
-    // Memory of pools and of mappings belongs to the device, and has no context.
-    let is_ours = owner.is_null() || owner == current.context;
+    // Memory of pools and of mappings has no context: it may be freed or unmapped in the order of a stream, which the
+    // rescue's is not.
+    let is_ours = owner == current.context;
     asked == CUDA_SUCCESS && kind == CU_MEMORYTYPE_DEVICE && ordinal == current.device && managed == 0 && is_ours
 }

@@ -13,7 +13,7 @@ use crate::life::Joined;
 use crate::log::warning;
 use region::{HandedOver, monotonic_nanos};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
+use std::sync::{Mutex, MutexGuard, OnceLock, TryLockError};
 use std::thread::Thread;
 use std::time::Duration;
 use units::Nanos;
@@ -66,7 +66,8 @@ pub(crate) fn stand_aside() -> Aside {
     ASIDE.fetch_add(1, Ordering::SeqCst);
     let aside = Aside;
     let begun = now();
-    while DEPARTING.load(Ordering::SeqCst) > 0 || berths().any(|berth| may_begin(&lock(berth))) {
+    let may = |berth| glance(berth).is_none_or(|berth| may_begin(&berth));
+    while DEPARTING.load(Ordering::SeqCst) > 0 || berths().any(may) {
         if now().saturating_sub(begun) > LONGEST_ASIDE {
             rescue_all();
             break;
@@ -90,18 +91,14 @@ fn berths() -> impl Iterator<Item = &'static Mutex<Berth>> {
     harbor::all().flat_map(|harbor| &harbor.berths)
 }
 
-fn lock(berth: &'static Mutex<Berth>) -> MutexGuard<'static, Berth> {
-    berth.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Whether a kernel of the berth's has yet to begin.
 fn may_begin(berth: &Berth) -> bool {
-    berth.head().is_some() && !berth.words().is_started(berth.last())
+    !berth.is_spoiled() && berth.head().is_some() && !berth.words().is_started(berth.last())
 }
 
 /// For the watchdog: whether copies are under way, or are being put there.
 pub(crate) fn is_under_way() -> bool {
-    berths().any(|berth| glance(berth).is_none_or(|berth| berth.is_outstanding()))
+    harbor::is_trying() || berths().any(|berth| glance(berth).is_none_or(|berth| berth.is_outstanding()))
 }
 
 /// The berth as it is; `None` where another thread has it, which must not be waited for: it may be in the driver.
@@ -115,7 +112,8 @@ pub(super) fn glance(berth: &'static Mutex<Berth>) -> Option<MutexGuard<'static,
 
 /// The watchdog's look. True while copies are under way.
 pub(crate) fn look(joined: &Joined, now: Nanos) -> bool {
-    let (mut busy, mut late) = (false, false);
+    harbor::look_at_trials();
+    let (mut busy, mut late) = (harbor::is_trying(), false);
     for berth in berths() {
         let Some(mut berth) = glance(berth) else {
             busy = true;
@@ -144,7 +142,7 @@ pub(crate) fn look(joined: &Joined, now: Nanos) -> bool {
 
 /// The copy that waits for a kernel which has not begun, or which left.
 fn held(berth: &Berth) -> Option<u32> {
-    let (head, words) = (berth.head()?, berth.words());
+    let (head, words) = (berth.head().filter(|_| !berth.is_spoiled())?, berth.words());
     let waits = match words.is_started(head) {
         false => words.is_asked(head),
         true => words.outcome(head) == Some(HandedOver::Left),
@@ -170,23 +168,32 @@ fn stand_by() {
     }
 }
 
+/// Each that no other thread has: that may be in the driver. Those are tried again at the watchdog's next look.
 fn rescue_all() {
-    berths().for_each(|berth| {
-        rescue(&mut lock(berth));
-    });
+    for mut berth in berths().filter_map(glance) {
+        rescue(&mut berth);
+    }
 }
 
 /// Gives to the engine whatever no kernel has begun.
 fn rescue(berth: &mut Berth) -> Option<()> {
-    let mut first = berth.head()?;
-    // Until the driver lets this thread in, the kernel may begin after all. After that the calls below do not block.
-    berth.knock()?;
+    let words = berth.words();
+    let first = berth.head()?;
+    // A kernel that has begun ends by itself; what is behind it can wait so long.
+    if words.is_started(first) && words.outcome(first).is_none() {
+        return None;
+    }
+    if !berth.can_rescue() {
+        return None;
+    }
     berth.cancel(berth.last());
-    if berth.words().is_started(first) {
+    // Only now: what was not done yet before may be by now.
+    let mut first = berth.head()?;
+    if words.is_started(first) {
         // It began before it saw the word, or after: it says which.
         let begun = now();
         let ended = loop {
-            match berth.words().outcome(first) {
+            match words.outcome(first) {
                 Some(ended) => break ended,
                 None if now().saturating_sub(begun) > LONGEST_COPY => return None,
                 None => std::thread::sleep(Duration::from_micros(50)),
@@ -196,8 +203,11 @@ fn rescue(berth: &mut Berth) -> Option<()> {
             first = first.wrapping_add(1);
         }
     }
+    if region::ticket_after(first, berth.last()) {
+        return Some(());
+    }
     if berth.divert(first).is_none() {
-        warning!("the driver took no copies for the engine: the context they belong to has failed");
+        warning!("the driver did not take a copy for the engine that no kernel does; it is tried again");
     }
     Some(())
 }

@@ -79,6 +79,14 @@ pub(crate) fn around(loads: Loads, stream: CUstream, forward: impl FnOnce() -> C
     copy.rest()
 }
 
+/// Has the driver pin the slot's lanes and map them for every context; what it said.
+fn register(joined: &Joined) -> Option<CUresult> {
+    let (pages, len) = joined.slot().lane_pages();
+    let flags = CU_MEMHOSTREGISTER_PORTABLE | CU_MEMHOSTREGISTER_DEVICEMAP;
+    // SAFETY: whole pages of the region, which stay mapped as long as the process lives.
+    Some(unsafe { real::cuMemHostRegister_v2.get()?(pages.cast(), len, flags) })
+}
+
 /// Where the GPU sees the first of this slot's lanes.
 #[derive(Clone, Copy)]
 pub(crate) struct LaneAddresses {
@@ -88,12 +96,10 @@ pub(crate) struct LaneAddresses {
 
 impl LaneAddresses {
     /// Hands the slot's lanes to the driver, once.
-    pub(crate) fn of(joined: &Joined) -> Option<LaneAddresses> {
+    fn of(joined: &Joined) -> Option<LaneAddresses> {
         *joined.lanes.get_or_init(|| {
-            let (pages, len) = joined.slot().lane_pages();
-            let flags = CU_MEMHOSTREGISTER_PORTABLE | CU_MEMHOSTREGISTER_DEVICEMAP;
-            // SAFETY: whole pages of the region, which stay mapped as long as the process lives.
-            let registered = unsafe { real::cuMemHostRegister_v2.get()?(pages.cast(), len, flags) };
+            let (pages, _) = joined.slot().lane_pages();
+            let registered = register(joined)?;
             let mut device = 0;
             // SAFETY: the pages were registered just now, for mapping.
             let found = unsafe { real::cuMemHostGetDevicePointer_v2.get()?(&mut device, pages.cast(), 0) };
@@ -108,6 +114,16 @@ impl LaneAddresses {
             }
             Some(LaneAddresses { host: pages as usize, device })
         })
+    }
+
+    /// Hands them over in a new context, while nothing runs there that could be waited for. What was registered in another
+    /// may have ended with that; if it has not, the driver says so, and nothing changes.
+    pub(crate) fn renew(joined: &Joined) {
+        if joined.lanes.get().is_some_and(Option::is_some) {
+            register(joined);
+        } else {
+            Self::of(joined);
+        }
     }
 
     fn device(self, word: *const u32) -> CUdeviceptr {

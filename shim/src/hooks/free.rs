@@ -27,7 +27,7 @@ pub(crate) fn physical(forward: impl FnOnce() -> CUresult, handle: CUmemGenericA
 }
 
 pub(crate) fn pool(forward: impl FnOnce() -> CUresult, pool: CUmemoryPool) -> CUresult {
-    let result = waits(forward);
+    let result = forward();
     if result == CUDA_SUCCESS {
         fault::shielded(|| exportable::pool_gone(pool));
     }

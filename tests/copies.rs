@@ -156,6 +156,27 @@ fn a_copy_that_a_kernel_waits_for_with_every_sm_arrives() {
     }
 }
 
+/// With one queue for all streams, the engine that was to take the copy back would stand behind the wait for it.
+#[test]
+fn copies_stay_with_the_engine_where_it_could_not_take_them_back() {
+    if !c::is_there() {
+        return;
+    }
+    let (place, _arbiter) = place(&[]);
+    let _other = Copier::start(&place, "ls", &["ls", "64K", "1000"]);
+    let mut command =
+        place.missile(&["run", "--sim", "h200", "--color", "off", "--class", "be", "--copies", "ferry", "--"]);
+    command.arg(HELD.built()).arg("two").env("SIMGPU_MPS", "1").env("CUDA_DEVICE_MAX_CONNECTIONS", "1");
+    let mut tenant = Held::start_listening(&mut command);
+    let said = tenant.says();
+    assert_eq!(said["right"], true);
+    assert!(said["took_ms"].as_f64() < Some(3000.0), "{said}");
+    let top = place.wait_for_tenant(tenant.id(), "the tenant", |_| true);
+    assert_eq!(top["ferried_bytes"], 0, "{top}");
+    tenant.go_on();
+    assert_eq!(tenant.finish().code, Some(0));
+}
+
 #[test]
 fn a_latency_sensitive_tenant_waits_for_nothing_beside_a_best_effort_one() {
     if !c::is_there() {

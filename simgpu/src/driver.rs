@@ -155,6 +155,7 @@ mod module;
 mod pages;
 mod peers;
 mod pool;
+mod queues;
 mod residents;
 mod resolve;
 mod rm;

@@ -4,7 +4,7 @@ use super::capture::{self, Tip};
 use super::command::Command;
 use super::context::Context;
 use super::graph::Work;
-use super::{Outcome, current, lock, streams::STREAMS};
+use super::{Outcome, current, lock, queues, streams::STREAMS};
 use crate::timing::clock::{self, now};
 use abi::cuda::*;
 use std::collections::{BTreeMap, VecDeque};
@@ -79,6 +79,7 @@ struct Queued {
 }
 
 /// A point in a stream: reached when that many commands are done.
+#[derive(Clone)]
 pub(crate) struct Fence {
     stream: Arc<Stream>,
     commands: u64,
@@ -200,7 +201,9 @@ impl Stream {
         }
         self.check_implicit()?;
         let _inside = DOOR.read().unwrap_or_else(PoisonError::into_inner);
-        let queued = Queued { command, after: self.foreign_fences(), at: now() };
+        let is_wait = queues::is_wait(&command);
+        let after = self.foreign_fences().into_iter().chain(queues::in_front()).collect();
+        let queued = Queued { command, after, at: now() };
         let mut queue = lock(&self.queue);
         if !queue.worker {
             let stream = self.clone();
@@ -212,6 +215,7 @@ impl Stream {
         queue.submitted += 1;
         let fence = Fence { stream: self.clone(), commands: queue.submitted };
         drop(queue);
+        queues::submitted(is_wait, &fence);
         self.changed.notify_all();
         Ok(fence)
     }
@@ -221,7 +225,7 @@ impl Stream {
     pub(crate) fn submit_and_wait(self: &Arc<Self>, command: Command) -> Outcome {
         self.check_waiting()?;
         drop(DOOR.read().unwrap_or_else(PoisonError::into_inner));
-        let after = self.foreign_fences();
+        let after: Vec<_> = self.foreign_fences().into_iter().chain(queues::in_front()).collect();
         let mut queue = lock(&self.queue);
         if queue.busy || !queue.waiting.is_empty() || !after.is_empty() {
             drop(queue);

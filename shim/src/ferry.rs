@@ -3,17 +3,17 @@
 //!
 //! The copy engine serves whole commands, so beside it a small copy waits for pieces, and small pieces cost the bus a
 //! third of its rate. The loads of an SM meet the engine's on the bus itself, where a few of them hardly delay it: on an
-//! H200 a 256 KiB copy took 26 to 33 us at p99 beside two such blocks that moved 50 GB/s, 22 us alone, and 746 us beside
+//! H200 a 256 KiB copy took 25 to 33 us at p99 beside two such blocks that moved 49 GB/s, 22 us alone, and 746 us beside
 //! the engine at 54 GB/s (docs/decisions/020). Only towards the device: what SMs write to the host clogs the bus.
 //!
 //! Only where the operator asks for it (`MISSILE_COPIES=ferry`), until all of this was tried on GPUs (docs/decisions/020).
 //!
 //! It must never be told from the copy engine by what a program sees of its copies, and above all never hang where the
 //! engine would not have: a kernel waits where others fill every SM. So the kernel runs in a stream of the library's own
-//! ([`berth`], of which each context has a few: [`harbor`]), the program's stream only waits for its answer, and where it does not begin in time the engine does the
-//! copy instead ([`rescue`]) and this process stays with the engine. Beside that: only large copies, of memory that the
-//! driver says is pinned and mapped as a whole ([`memory`]), and only under MPS, where kernels of two processes run side
-//! by side.
+//! ([`berth`], of which each context has a few: [`harbor`]), the program's stream only waits for its answer, and where it
+//! does not begin in time the engine does the copy instead ([`rescue`]) and this process stays with the engine. Beside
+//! that: only large copies, of memory that the driver says is pinned and mapped as a whole ([`memory`]), and only under
+//! MPS, where kernels of two processes run side by side.
 
 mod berth;
 mod harbor;
@@ -21,6 +21,7 @@ mod kernel;
 mod memory;
 mod rescue;
 
+pub(crate) use harbor::{context_gone, primary_released};
 pub(crate) use rescue::{is_under_way, look, stand_aside};
 
 use crate::life::Joined;
@@ -55,16 +56,6 @@ pub(crate) fn prepare(joined: &Joined, primary: bool) -> Option<()> {
         return None;
     }
     harbor::open(&current, primary)
-}
-
-/// A context was destroyed.
-pub(crate) fn context_gone(context: CUcontext) {
-    harbor::context_gone(context);
-}
-
-/// A hold on a device's primary context was given back, or it was reset.
-pub(crate) fn primary_released(device: CUdevice) {
-    harbor::primary_released(device);
 }
 
 /// Puts the copy in the stream's way; `None` where it has to go another way, in which case nothing was put there.

@@ -4,7 +4,8 @@
 //! back; where they have none, not even that. A best-effort tenant's copy is cut into pieces, each of which waits for the arbiter's leave: on a
 //! stream by stream memory operations on the lane ([`stream`]; the host thread goes on at once), in a blocking call on the
 //! calling thread ([`blocking`]). What the driver takes as one, such as a batch or a graph, waits as one piece. Beside a
-//! latency-sensitive tenant alone, large copies to the device go past the copy engine ([`ferry`]).
+//! latency-sensitive tenant alone, large copies to the device go past the copy engine where the operator asks for it
+//! ([`ferry`]).
 
 mod blocking;
 mod copy;

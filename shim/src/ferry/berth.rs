@@ -25,7 +25,7 @@ use units::{Bytes, Nanos};
 const CARGOES: usize = 16;
 /// How many streams' trials a berth remembers.
 const TRIED: usize = 16;
-/// Who passes does so within 20 us, if the bus is free; who does not holds up the program once for each berth.
+/// For so long each half of a trial may take; who does not pass holds up the program once for each berth.
 const LONGEST_TRIAL: Duration = Duration::from_millis(5);
 /// For so long the thread looks without a pause.
 const SPIN: Duration = Duration::from_micros(100);
@@ -146,9 +146,8 @@ impl Berth {
             spoiled: false,
         };
         // Once without a copy. The driver loads a kernel when it is first launched, and waits for all streams to do so:
-        // behind one that waits for a later call, for ever.
+        // behind one that waits for a later call, for ever. What the rescue's stream does may have a first time as well.
         let (to, mapped, bytes) = (0, 0, Bytes::ZERO);
-        // So with what the rescue's stream does.
         let runs = berth.launch(&Cargo { to, from: std::ptr::null(), mapped, bytes }, NO_COPY) && berth.passes_now(0);
         runs.then_some(berth)
     }

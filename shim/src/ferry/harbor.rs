@@ -175,12 +175,12 @@ pub(super) fn look_at_trials() {
 }
 
 /// A context is about to be destroyed.
-pub(super) fn context_gone(context: CUcontext) {
+pub(crate) fn context_gone(context: CUcontext) {
     all().filter(|harbor| harbor.context == context).for_each(Harbor::close);
 }
 
 /// A hold on a device's primary context was given back, or it was reset.
-pub(super) fn primary_released(device: CUdevice) {
+pub(crate) fn primary_released(device: CUdevice) {
     let (mut flags, mut active): (c_uint, c_int) = (0, 0);
     // SAFETY: the function writes two numbers.
     let told = real::cuDevicePrimaryCtxGetState.get().map(|ask| unsafe { ask(device, &mut flags, &mut active) });

@@ -2,6 +2,7 @@
 //!
 //! `copier bulk SIZE` copies back to back; `copier ls SIZE PERIOD_US` copies once a period. Both end after `--seconds`
 //! and print one line of JSON: how long a copy took (from submission; a copy that is late delays the next), and the bytes a second.
+//! `copier first SIZE STREAMS` copies twice in each of so many new streams and prints how long the calls alone took.
 
 #[allow(dead_code, reason = "the driver is bound once for all clients, and this one only copies")]
 #[path = "../src/demo/driver.rs"]
@@ -46,6 +47,13 @@ enum Role {
         /// The period in microseconds
         period_us: u64,
     },
+    /// Copies twice in each of some new streams, to tell what a stream's first copy costs its caller
+    First {
+        /// How much at a time, such as 8M
+        size: Bytes,
+        /// How many streams
+        streams: usize,
+    },
 }
 
 /// Waits without the scheduler's oversleep, which would count as the copy's own time.
@@ -61,20 +69,33 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (size, period) = match arguments.role {
         Role::Bulk { size } => (size, None),
         Role::Ls { size, period_us } => (size, Some(Duration::from_micros(period_us))),
+        Role::First { size, .. } => (size, None),
     };
     let driver = Driver::start()?;
     let (host, device, stream) =
         (driver.allocate_host(size.as_usize())?, driver.allocate(size.as_usize())?, driver.stream()?);
-    let copy = || {
-        let copied = match arguments.to_host {
-            false => driver.copy_to_device(device, host, stream),
-            true => driver.copy_to_host(host, device, stream),
-        };
-        copied.and_then(|()| driver.wait(stream))
+    let submit = |stream| match arguments.to_host {
+        false => driver.copy_to_device(device, host, stream),
+        true => driver.copy_to_host(host, device, stream),
     };
+    let copy = || submit(stream).and_then(|()| driver.wait(stream));
     copy()?;
     while arguments.after.as_ref().is_some_and(|file| !file.exists()) {
         std::thread::sleep(Duration::from_millis(2));
+    }
+    if let Role::First { streams, .. } = arguments.role {
+        let (mut first, mut second) = (Vec::new(), Vec::new());
+        for _ in 0..streams {
+            let stream = driver.stream()?;
+            for calls in [&mut first, &mut second] {
+                let called = Instant::now();
+                submit(stream)?;
+                calls.push(called.elapsed().as_secs_f64() * 1e6);
+                driver.wait(stream)?;
+            }
+        }
+        println!("{}", serde_json::json!({ "first_calls_us": first, "second_calls_us": second }));
+        return Ok(());
     }
 
     let time = Duration::try_from_secs_f64(arguments.seconds)?;

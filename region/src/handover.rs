@@ -1,12 +1,11 @@
-//! Handing a stream's copies to a kernel that may never begin, and taking them back.
+//! Handing a stream's copy to a kernel that may never begin, and taking it back.
 //!
 //! These words are between one process and its GPU; the arbiter has no part in them. Copies are numbered by tickets,
 //! compared cyclically, and done one after the other:
 //!
-//! 1. the program's stream, or the host where that has come to the copy already, *asks* for it;
-//! 2. the kernel, when all its blocks are on SMs, says that it *started*, then looks whether the copy is *cancelled*, and
+//! 1. the kernel, when all its blocks are on SMs, says that it *started*, then looks whether the copy is *cancelled*, and
 //!    says at its end either that it is *done* or that it *left* without having copied anything;
-//! 3. the host may cancel a copy that has not started for too long: it writes *cancelled*, then looks whether it
+//! 2. the host may cancel a copy that has not started for too long: it writes *cancelled*, then looks whether it
 //!    *started*. As both write before they look, at least one sees the other. What has not started then never will, so the
 //!    host may have it done another way; what has started says itself what becomes of it.
 //!
@@ -16,27 +15,26 @@
 use crate::lane::ticket_after;
 use crate::sync::{AtomicU32, Ordering, fence};
 
-/// The words of one stream's copies.
+/// The words of the copies that are handed over in one context.
 #[repr(C, align(128))]
 pub struct Handover {
-    /// The last copy asked for. Written by the program's stream, and by the host while that is idle.
-    asked: AtomicU32,
+    reserved: u32,
     /// The last copy whose kernel has all its blocks. Written by the kernel.
     started: AtomicU32,
     /// The last copy whose kernel ended without copying. Written by the kernel.
     left: AtomicU32,
     /// The last copy done. Written by the kernel, or by the stream in which it is done another way.
     done: AtomicU32,
-    reserved: [u32; 12],
+    reserved2: [u32; 12],
     /// The last copy that is not to begin, and all before it. Written by the host.
     cancelled: AtomicU32,
-    reserved2: [u32; 15],
+    reserved3: [u32; 15],
 }
 
 #[cfg(not(loom))]
 const _: () = {
     use core::mem::offset_of;
-    assert!(size_of::<Handover>() == 128 && offset_of!(Handover, asked) == 0 && offset_of!(Handover, started) == 4);
+    assert!(size_of::<Handover>() == 128 && offset_of!(Handover, started) == 4);
     assert!(offset_of!(Handover, left) == 8 && offset_of!(Handover, done) == 12);
     assert!(offset_of!(Handover, cancelled) == 64);
 };
@@ -51,20 +49,8 @@ pub enum HandedOver {
 }
 
 impl Handover {
-    /// Where *asked* and *done* are from the beginning, for stream memory operations.
-    pub const ASKED: u64 = 0;
-    /// See [`Handover::ASKED`].
+    /// Where *done* is from the beginning, for stream memory operations.
     pub const DONE: u64 = 12;
-
-    /// Host: asks, where the stream has come to the copy and nothing is in it that would ask for an earlier one.
-    pub fn ask(&self, ticket: u32) {
-        self.asked.store(ticket, Ordering::SeqCst);
-    }
-
-    /// Whether the stream has come to the copy.
-    pub fn is_asked(&self, ticket: u32) -> bool {
-        has_reached(&self.asked, ticket)
-    }
 
     /// Whether the copy's kernel has begun; it then ends by itself.
     pub fn is_started(&self, ticket: u32) -> bool {
@@ -120,13 +106,13 @@ mod loom_tests {
         fn new() -> Arc<Model> {
             let word = || AtomicU32::new(0);
             let words = Handover {
-                asked: word(),
+                reserved: 0,
                 started: word(),
                 left: word(),
                 done: word(),
-                reserved: [0; 12],
+                reserved2: [0; 12],
                 cancelled: word(),
-                reserved2: [0; 15],
+                reserved3: [0; 15],
             };
             let (arrived, departed, verdict) = (word(), word(), word());
             Arc::new(Model { words, arrived, departed, verdict, by_blocks: word(), otherwise: word() })
@@ -248,8 +234,7 @@ mod tests {
     #[test]
     fn a_copy_is_done_or_left_only_when_its_kernel_says_so() {
         let words = words();
-        words.ask(1);
-        assert!(words.is_asked(1) && !words.is_asked(2) && !words.is_started(1));
+        assert!(!words.is_started(1));
         words.started.store(1, Ordering::SeqCst);
         assert_eq!((words.is_started(1), words.outcome(1)), (true, None));
         words.left.store(1, Ordering::SeqCst);
@@ -261,11 +246,9 @@ mod tests {
     #[test]
     fn tickets_go_on_past_the_end_of_their_numbers() {
         let words = words();
-        for word in [&words.asked, &words.started, &words.done] {
-            word.store(u32::MAX, Ordering::SeqCst);
-        }
-        assert!(!words.is_asked(0) && !words.is_started(0));
-        words.ask(0);
-        assert!(words.is_asked(u32::MAX) && words.is_asked(0));
+        words.started.store(u32::MAX, Ordering::SeqCst);
+        assert!(words.is_started(u32::MAX) && !words.is_started(0));
+        words.started.store(0, Ordering::SeqCst);
+        assert!(words.is_started(u32::MAX) && words.is_started(0));
     }
 }

@@ -27,7 +27,7 @@ mod sync;
 mod waits;
 mod why;
 
-pub use bus::{Bus, Regime};
+pub use bus::{Bus, Notice, Regime};
 pub use doorbell::Doorbell;
 pub use file::{OpenError, Region};
 pub use gpu::{Gpu, GpuKey, HashTable, MAX_MASKS};

@@ -19,7 +19,8 @@ const WITH_A_FOLLOWER: u32 = 2;
 /// Who copies back to back is away for no longer than this between two copies. Nobody is waited for any longer.
 const BACK_AT_ONCE: Nanos = Nanos::from_micros(80);
 
-/// For so long after the last piece latency-sensitive copies still show themselves.
+/// For so long after the last piece latency-sensitive copies still show themselves, and after the last copy past the engine
+/// they still give notice.
 const PIECES_MEMORY: Nanos = Nanos::from_millis(100);
 
 /// What a turn found, for the arbiter to decide when to look again.
@@ -80,6 +81,8 @@ struct TenantLanes {
     lanes: [LaneState; LANES],
     /// The lane that is first asked for the tenant's next piece.
     turn_of: usize,
+    /// What it had copied past the engine at the last look.
+    ferried: u64,
     /// Since when it wants nothing, and how long it was usually away before it wanted something again.
     away_since: Option<Nanos>,
     usually_away: Nanos,
@@ -89,6 +92,7 @@ const NEW: TenantLanes = TenantLanes {
     watches: [LaneWatch::NEW; LANES],
     lanes: [LaneState::UNSEEN; LANES],
     turn_of: 0,
+    ferried: 0,
     away_since: None,
     usually_away: Nanos::from_millis(1),
 };
@@ -124,8 +128,9 @@ pub(crate) struct BusGate {
     line: Line,
     meter: Meter,
     sizer: Sizer,
-    /// When a best-effort tenant last had pieces here.
+    /// When a best-effort tenant last had pieces here, and when one last went past the engine.
     pieces_seen: Option<Nanos>,
+    ferry_seen: Option<Nanos>,
 }
 
 impl BusGate {
@@ -140,6 +145,7 @@ impl BusGate {
             line: Line::new(),
             sizer: Sizer::new(piece),
             pieces_seen: None,
+            ferry_seen: None,
             meter: Meter::new(std::array::from_fn(|slot| moved(layout, slot, gpu, direction))),
         }
     }
@@ -158,6 +164,10 @@ impl BusGate {
             } else {
                 self.tenants[tenant.slot].lanes = NEW.lanes;
             }
+            let ferried = layout.slots[tenant.slot].tenant.ferried.load(Ordering::Relaxed);
+            if ferried > std::mem::replace(&mut self.tenants[tenant.slot].ferried, ferried) {
+                self.ferry_seen = Some(now);
+            }
             let counter = moved(layout, tenant.slot, self.gpu, self.direction);
             self.meter.look(tenant.slot, tenant.class, counter, pending > 0, now);
         }
@@ -169,8 +179,10 @@ impl BusGate {
         if found.be_waits || found.be_outstanding {
             self.pieces_seen = Some(now);
         }
-        let in_pieces = self.pieces_seen.is_some_and(|seen| now.saturating_sub(seen) < PIECES_MEMORY);
-        bus.set_in_pieces(in_pieces);
+        let lately = |seen: Option<Nanos>| seen.is_some_and(|seen| now.saturating_sub(seen) < PIECES_MEMORY);
+        bus.set_in_pieces(lately(self.pieces_seen));
+        // Nothing goes past the engine to the host.
+        bus.set_ferried(self.direction == Direction::H2d && lately(self.ferry_seen));
         while let Some(slot) = self.next_to_go(regime, now) {
             let piece = self.let_one_go(layout, slot, now);
             self.queue.charge(slot, piece);

@@ -46,6 +46,8 @@ pub struct BusState {
     pub regime: &'static str,
     /// The size of the pieces that they wait in.
     pub piece_bytes: u64,
+    /// How often latency-sensitive copies told those that go past the copy engine to rest; counts on from 0 after 2^32.
+    pub notices: u32,
 }
 
 /// The machine's UVM maps.
@@ -153,6 +155,7 @@ pub fn snapshot(region: &Region, now: Nanos) -> Snapshot {
                     contended: bus.regime() != Regime::Free,
                     regime: bus.regime().name(),
                     piece_bytes: bus.piece().get(),
+                    notices: bus.notices(),
                 }
             })
         })

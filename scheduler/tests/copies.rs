@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Running, stays, until, within};
-use region::{Class, Direction, Lane, LaneView, Regime, Waited};
+use region::{Class, Direction, Lane, LaneView, Regime, Slot, Waited};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use units::Bytes;
@@ -35,6 +35,35 @@ fn as_long_as_nobody_knows_when_a_piece_will_be_done_one_flies_on_a_bus_whoever_
     let flying = || lanes.iter().map(|lane| lane.view().flying).sum::<u32>();
     until("a piece flies", || flying() == 1);
     stays(A_WHILE, "one piece flies", || flying() == 1);
+}
+
+#[test]
+fn what_goes_past_the_engine_shows_on_the_bus_for_a_while_and_only_towards_the_device() {
+    let arbiter = Running::start();
+    let (ls, be) = (arbiter.join(Class::Ls, 1024), arbiter.join(Class::Be, 1024));
+    let [to_device, to_host] = Direction::ALL.map(|way| arbiter.layout().header.gpus[arbiter.gpu()].bus(way));
+    let moves = |slot: &Slot, past_the_engine: bool| {
+        let tenant = &slot.tenant;
+        for moved in &tenant.moved[arbiter.gpu()] {
+            moved.fetch_add(1 << 20, Ordering::Relaxed);
+        }
+        tenant.ferried.fetch_add(u64::from(past_the_engine) << 20, Ordering::Relaxed);
+        arbiter.layout().header.doorbell.ring();
+    };
+    until("the copies are seen", || {
+        [ls, be].iter().for_each(|slot| moves(slot, false));
+        to_device.regime() == Regime::Yield
+    });
+    assert!(!to_device.is_ferried(), "all went by the engine");
+    until("that it goes past the engine is seen", || {
+        moves(be, true);
+        to_device.is_ferried()
+    });
+    assert!(!to_host.is_ferried());
+    until("that is forgotten", || {
+        moves(be, false);
+        !to_device.is_ferried()
+    });
 }
 
 /// Plays the bus for pieces of a lane, from this ticket on, each of which takes [`ONE_PIECE`].

@@ -6,14 +6,12 @@
 //! H200 a 256 KiB copy took 25 to 33 us at p99 beside two such blocks that moved 49 GB/s, 22 us alone, and 746 us beside
 //! the engine at 54 GB/s (docs/decisions/020). Only towards the device: what SMs write to the host clogs the bus.
 //!
-//! Only where the operator asks for it (`MISSILE_COPIES=ferry`), until all of this was tried on GPUs (docs/decisions/020).
-//!
 //! It must never be told from the copy engine by what a program sees of its copies, and above all never hang where the
 //! engine would not have: a kernel waits where others fill every SM. So the kernel runs in a stream of the library's own
-//! ([`berth`], of which each context has a few: [`harbor`]), the program's stream only waits for its answer, and where it
+//! ([`berth`], of which each context has one: [`harbor`]), the program's stream only waits for its answer, and where it
 //! does not begin in time the engine does the copy instead ([`rescue`]) and this process stays with the engine. Beside
-//! that: only large copies, of memory that the driver says is pinned and mapped as a whole ([`memory`]), and only under
-//! MPS, where kernels of two processes run side by side.
+//! that: only large copies, one at a time, of streams that are idle; of memory that the driver says is pinned and mapped as
+//! a whole ([`memory`]); and only under MPS, where kernels of two processes run side by side.
 
 mod berth;
 mod harbor;
@@ -28,9 +26,9 @@ use crate::life::Joined;
 use crate::traffic::Span;
 use crate::{captures, gate, watchdog};
 use abi::cuda::*;
-use berth::{Berth, Cargo, Line};
+use berth::{Cargo, Line};
 use memory::Current;
-use region::Class;
+use region::{Bus, Class};
 use settings::CopyChoice;
 use std::ffi::c_void;
 use units::Bytes;
@@ -44,15 +42,16 @@ pub(crate) struct Crossing {
     pub(crate) to: Span,
     pub(crate) from: *const c_void,
     pub(crate) stream: CUstream,
+    pub(crate) bus: &'static Bus,
 }
 
 /// Readies the current context, which is new; `primary` says that it is its device's.
 pub(crate) fn prepare(joined: &Joined, primary: bool) -> Option<()> {
-    if joined.settings.copies != CopyChoice::Ferry || joined.settings.class != Class::Be {
+    if joined.settings.copies != CopyChoice::On || joined.settings.class != Class::Be {
         return None;
     }
     let current = Current::get()?;
-    if !memory::is_shared(current.device) || !rescue::is_manned() {
+    if !memory::is_shared(current.device) || !harbor::has_queues() || !rescue::is_manned() {
         return None;
     }
     harbor::open(&current, primary)
@@ -60,10 +59,10 @@ pub(crate) fn prepare(joined: &Joined, primary: bool) -> Option<()> {
 
 /// Puts the copy in the stream's way; `None` where it has to go another way, in which case nothing was put there.
 pub(crate) fn take(joined: &Joined, crossing: Crossing) -> Option<()> {
-    let Crossing { to, from, stream } = crossing;
+    let Crossing { to, from, stream, bus } = crossing;
     let (dst, src) = (to.start.get(), from as u64);
     let fits = to.len >= LEAST && dst.is_multiple_of(kernel::UNIT) && src.is_multiple_of(kernel::UNIT);
-    if !fits || joined.settings.copies != CopyChoice::Ferry || !watchdog::runs() {
+    if !fits || joined.settings.copies != CopyChoice::On || !watchdog::runs() {
         return None;
     }
     let departs = rescue::departs()?;
@@ -75,12 +74,10 @@ pub(crate) fn take(joined: &Joined, crossing: Crossing) -> Option<()> {
     if !current.has(stream) || !memory::is_own(dst, &current) || !gate::is_all_there(to) {
         return None;
     }
-    let cargo = Cargo { to: dst, from, mapped: memory::pinned(src, to.len)?, bytes: to.len };
+    let notice = gate::notice_word(joined, bus).unwrap_or(0);
+    let cargo = Cargo { to: dst, from, mapped: memory::pinned(src, to.len)?, bytes: to.len, notice };
     let line = Line { stream, number: memory::number_of(stream)? };
-    let find = |fits: &dyn Fn(&Berth) -> bool| harbor.berths.iter().filter_map(rescue::glance).find(|it| fits(it));
-    let proven = || find(&|berth| berth.is_free() && berth.passes(&line) == Some(true));
-    let untried = || find(&|berth| berth.is_free() && berth.passes(&line).is_none());
-    let mut berth = find(&|berth| berth.is_of(&line)).or_else(proven).or_else(untried)?;
+    let mut berth = rescue::glance(&harbor.berth)?;
     let _departs = departs.still()?;
     berth.load(line, cargo)?;
     watchdog::look_soon();

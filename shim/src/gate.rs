@@ -4,24 +4,28 @@
 //! back; where they have none, not even that. A best-effort tenant's copy is cut into pieces, each of which waits for the arbiter's leave: on a
 //! stream by stream memory operations on the lane ([`stream`]; the host thread goes on at once), in a blocking call on the
 //! calling thread ([`blocking`]). What the driver takes as one, such as a batch or a graph, waits as one piece. Beside a
-//! latency-sensitive tenant alone, large copies to the device go past the copy engine where the operator asks for it
-//! ([`ferry`]).
+//! latency-sensitive tenant alone, large copies to the device go past the copy engine ([`ferry`]), and that tenant gives
+//! notice of its own ([`notice`]).
 
 mod blocking;
 mod copy;
+mod mapped;
+mod notice;
 mod stream;
 
 pub(crate) use blocking::blocking;
-pub(crate) use stream::{LaneAddresses, around, forget, in_stream, is_next_to_run};
+pub(crate) use mapped::{Mapped, MaybeMapped};
+pub(crate) use notice::word as notice_word;
+pub(crate) use stream::{around, forget, in_stream, is_next_to_run};
 
 use crate::cut::{Extent, Parts};
 use crate::decision::{Decision, Why};
 use crate::life::{self, Joined};
 use crate::traffic::{self, Ends, Load, Span, Traffic};
 use crate::{fault, ferry, gpus, real};
-use abi::cuda::CUDA_SUCCESS;
+use abi::cuda::{CUDA_SUCCESS, CUstream};
 use copy::Copy;
-use region::{Class, Direction, LANES, Lane, Regime};
+use region::{Bus, Class, Direction, LANES, Lane, Regime};
 use settings::CopyChoice;
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
@@ -86,6 +90,17 @@ enum How {
     Ferried,
 }
 
+/// Where a copy runs.
+#[derive(Clone, Copy)]
+enum Place {
+    /// In the thread that calls for it, which waits.
+    Thread,
+    /// In the order of a stream.
+    Stream(CUstream),
+    /// Somewhere in what the driver takes as one.
+    Batch,
+}
+
 /// Counts what a call moves, whatever becomes of it. The GPU that it is about, if it is governed at all.
 fn count(over: [Bytes; 2], within: Bytes) -> Decision<(&'static Joined, usize)> {
     let Some(joined) = life::joined() else { return Decision::PassThrough(Why::NotJoined) };
@@ -105,9 +120,8 @@ fn count(over: [Bytes; 2], within: Bytes) -> Decision<(&'static Joined, usize)> 
     Decision::Govern((joined, gpu))
 }
 
-/// Whether what was counted has to take its turn in this direction. `crossing` says what the ferry needs to know, where
-/// the copy is one that it may take.
-fn decide(joined: &'static Joined, gpu: usize, load: Load, crossing: Option<ferry::Crossing>) -> Decision<How> {
+/// Whether what was counted has to take its turn in this direction.
+fn decide(joined: &'static Joined, gpu: usize, load: Load, place: Place) -> Decision<How> {
     if joined.settings.copies == CopyChoice::Off || load.bytes == Bytes::ZERO {
         return Decision::PassThrough(Why::CopiesOff);
     }
@@ -120,14 +134,17 @@ fn decide(joined: &'static Joined, gpu: usize, load: Load, crossing: Option<ferr
         return Decision::PassThrough(Why::ArbiterSilent);
     }
     let waits = joined.settings.class == Class::Be;
+    if !waits {
+        notice::give(joined, bus, load.bytes, place);
+    }
     // To show itself takes a write in the stream behind the copy, which is worth it only where pieces are to be held.
     if !waits && !bus.is_in_pieces() {
         return Decision::PassThrough(Why::GoesFirst);
     }
     // Beside other best-effort tenants it has to take turns with them, which the engine's pieces do.
-    if let Some(crossing) = crossing
-        && waits
+    if waits
         && regime == Regime::Yield
+        && let Some(crossing) = crossing(bus, load, place)
         && ferry::take(joined, crossing).is_some()
     {
         joined.tenant().ferried.fetch_add(load.bytes.get(), Ordering::Relaxed);
@@ -136,6 +153,13 @@ fn decide(joined: &'static Joined, gpu: usize, load: Load, crossing: Option<ferr
     let cut = load.cut.filter(|_| waits);
     let parts = cut.and_then(|(extent, ends)| parts(extent, ends, bus.piece()));
     Decision::Govern(How::InTurn(Turn { joined, gpu, direction: load.direction, parts, bytes: load.bytes }))
+}
+
+/// What the ferry needs to know of a copy, where it is one that it may take: one stretch to the device, in a stream.
+fn crossing(bus: &'static Bus, load: Load, place: Place) -> Option<ferry::Crossing> {
+    let Place::Stream(stream) = place else { return None };
+    let (_, ends) = load.cut.filter(|_| load.is_stretch && load.direction == Direction::H2d)?;
+    Some(ferry::Crossing { to: ends.device, from: ends.host, stream, bus })
 }
 
 /// The pieces of a copy that is larger than one; `None` for one that goes whole.
@@ -171,13 +195,13 @@ fn consider<T>(decide: impl FnOnce() -> Decision<T>) -> Option<T> {
 }
 
 /// Counts a copy, and decides on it if it crosses the bus.
-fn turn_of(traffic: Traffic, crossing: Option<ferry::Crossing>) -> Decision<How> {
+fn turn_of(traffic: Traffic, place: Place) -> Decision<How> {
     match traffic {
         Traffic::Bus(load) => {
             let mut over = [Bytes::ZERO; 2];
             over[load.direction as usize] = load.bytes;
             match count(over, Bytes::ZERO) {
-                Decision::Govern((joined, gpu)) => decide(joined, gpu, load, crossing),
+                Decision::Govern((joined, gpu)) => decide(joined, gpu, load, place),
                 Decision::PassThrough(why) => Decision::PassThrough(why),
             }
         }

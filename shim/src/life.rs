@@ -1,7 +1,7 @@
 //! A tenant's life: joining the region after `cuInit`, and what every hook asks first.
 
 use crate::log::{info, warning};
-use crate::{broken, fault, fork, gpus, log, watchdog};
+use crate::{broken, fault, fork, gate, gpus, log, watchdog};
 use abi::cuda::{CUDA_ERROR_SYSTEM_NOT_READY, CUDA_SUCCESS, CUresult};
 use region::{ColorState, OpenError, Region, Slot, Tenant, Why};
 use settings::{ColorChoice, CopyChoice, Settings};
@@ -16,8 +16,9 @@ pub(crate) struct Joined {
     pub(crate) settings: Settings,
     /// The region's entry of each GPU, by device ordinal.
     pub(crate) gpus: gpus::Entries,
-    /// Where the GPU sees this slot's lanes.
-    pub(crate) lanes: OnceLock<Option<crate::gate::LaneAddresses>>,
+    /// Where the GPU sees this slot's lanes, and the region's header.
+    pub(crate) lanes: gate::MaybeMapped,
+    pub(crate) header: gate::MaybeMapped,
     /// Set while the arbiter does not answer; copies then go ungated.
     pub(crate) silent: AtomicBool,
 }
@@ -195,6 +196,7 @@ pub(crate) fn enter(settings: Settings) -> Result<&'static Joined, EnterError> {
         settings,
         gpus: gpus::Entries::default(),
         lanes: OnceLock::new(),
+        header: OnceLock::new(),
         silent: AtomicBool::new(false),
     }));
     let (tenant, settings) = (joined.tenant(), &joined.settings);

@@ -4,13 +4,13 @@
  *
  *   MEANWHILE         stream, event, context, query, fetch, free, free_host, unregister, unload; or cooperative, where
  *                     the kernel is launched as a cooperative one; two, where a second stream copies as well; late,
- *                     where the copies come behind 100 ms of work and device memory is freed meanwhile
+ *                     where the copies come behind 100 ms of work, which makes what they copy, and device memory is freed
+ *                     meanwhile
  *
  *   FIRST             how large copies are that go before, for others to notice them: large, small or none; or again, for
  *                     large ones after some in a context that was destroyed
  *
- * Prints {"right": bool, "took_ms": n}, waits for a
- * line, and copies once more. The kernel is told to go after ten seconds in any case.
+ * Prints {"right": bool, "took_ms": n}, waits for a line, and copies once more. The kernel is told to go after ten seconds in any case.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -96,6 +96,7 @@ static int arrived(void) {
 static void rest(void *unused) {
     (void)unused;
     usleep(100000);
+    fill(1);
 }
 
 /* Ends the kernel where nothing else does. */
@@ -171,11 +172,12 @@ int main(int argc, char **argv) {
     usleep(5000);
     pthread_t thread;
     pthread_create(&thread, NULL, let_go, NULL);
-    fill(1);
+    /* What comes late copies what is there then. */
+    fill(strcmp(meanwhile, "late") ? 1 : 3);
     double begun = now();
     if (!strcmp(meanwhile, "late")) TRY(cuLaunchHostFunc(copies, rest, NULL));
     TRY(cuMemcpyHtoDAsync_v2(device, from, BYTES, copies));
-    TRY(cuMemcpyHtoDAsync_v2(device, from, BYTES, copies));
+    TRY(cuMemcpyHtoDAsync_v2(device, from, BYTES / 2, copies));
     TRY(cuMemcpyHtoDAsync_v2(word, flag, 4, copies));
     if (!strcmp(meanwhile, "two")) {
         TRY(cuMemcpyHtoDAsync_v2(other, from, BYTES, late));

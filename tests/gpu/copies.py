@@ -74,16 +74,17 @@ def together(label, governed, programs, keep_top=False):
         words = [MISSILE, "run", *SIM, "--class", kind, "--weight", str(weight), "--color", "off", "--copies", governed, "--", *command]
         running.append(subprocess.Popen([*map(str, words), "--after", str(gate)], env=ENV, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
     limit = time.monotonic() + 60
+    say_so = sum(sys.executable in command for _, _, command in programs)
     while True:
         state = top()
-        # Each makes one copy, then waits for the others.
-        if sum(tenant["h2d_bytes"] + tenant["d2h_bytes"] > 0 for tenant in state["tenants"]) >= len(programs):
+        # Each makes one copy, then waits for the others; PyTorch's tenants say when they have warmed up.
+        if (sum(tenant["h2d_bytes"] + tenant["d2h_bytes"] > 0 for tenant in state["tenants"]) >= len(programs)
+                and len(list(RUN.glob(f"{gate.name}.*"))) >= say_so):
             break
         if time.monotonic() > limit or any(process.poll() for process in running):
             break
         time.sleep(0.05)
-    # PyTorch's tenants warm up after their first copy.
-    time.sleep(3 if any(sys.executable in command for _, _, command in programs) else 0.2)
+    time.sleep(0.2)
     pid = state["arbiter"]["pid"]
     before, begun = arbiter_seconds(pid), time.monotonic()
     gate.touch()
@@ -101,7 +102,8 @@ def together(label, governed, programs, keep_top=False):
             err += " took too long"
         lines = [line for line in out.splitlines() if line.startswith("{")]
         answers.append(json.loads(lines[-1]) if lines else {"error": err.strip()[-300:]})
-    gate.unlink()
+    for file in RUN.glob(f"{gate.name}*"):
+        file.unlink()
     cpu = (arbiter_seconds(pid) - before) / (time.monotonic() - begun)
     log.write(json.dumps({"label": label, "copies": governed, "answers": answers, "arbiter_cores": round(cpu, 3), "top": seen}) + "\n")
     log.flush()
@@ -147,23 +149,32 @@ def alone():
         row(f"alone, 4 KiB {name}", f"p50 us ungated {p50['off']:.2f} gated {p50['on']:.2f}", mark("longer by", p50["on"] - p50["off"], 1.0))
 
 
-def sensitive(setup, ways=(False, True)):
+def sensitive(setup, ways):
     """A latency-sensitive tenant beside a bulk copier."""
     for way in ways:
         name = "to host" if way else "to device"
         small, bulk = copier("ls", "256K", 500, to_host=way), copier("bulk", "64M", to_host=way, seconds=options.seconds + 0.3)
         ls = rounds(f"{setup} ls-alone {name}", [("ls", 1024, small)], ("off", "on"))
         whole = rounds(f"{setup} be-alone {name}", [("be", 1024, bulk)], ("off",))
-        both = rounds(f"{setup} ls-beside-be {name}", [("ls", 1024, small), ("be", 1024, bulk)], ("off", "on", "ferry"), keep_top=True)
+        both = rounds(f"{setup} ls-beside-be {name}", [("ls", 1024, small), ("be", 1024, bulk)], ("off", "engine", "on"), keep_top=True)
         for govern in ("off", "on"):
             row(f"{setup}, 256 KiB {name} alone, copies {govern}", f"p50 {median(ls[govern], 0, 'p50_us'):.1f} p99 {median(ls[govern], 0, 'p99_us'):.1f} us")
-        left = median(whole["off"], 0, "gbps") - median(both["ferry"], 0, "gbps")
+        left = median(whole["off"], 0, "gbps") - median(both["on"], 0, "gbps")
         row(f"{setup}, 64 MiB {name} alone", f"{median(whole['off'], 0, 'gbps'):.2f} GB/s")
-        for govern in ("off", "on", "ferry"):
+        for govern in ("off", "engine", "on"):
             runs = both[govern]
             p99, rate = median(runs, 0, "p99_us"), median(runs, 1, "gbps")
             row(f"{setup}, beside each other, copies {govern}", f"p50 {median(runs, 0, 'p50_us'):.1f} p99 {p99:.1f} us, bulk {rate:.2f} GB/s, arbiter {statistics.median(run[-1] for run in runs):.2f} cores",
                 *([] if govern == "off" else [mark("p99 to alone", p99 / median(ls["off"], 0, "p99_us"), 1.5), mark("bulk to what is left", rate / left, 0.9, False)]))
+
+
+def large():
+    """A latency-sensitive tenant whose copies are large themselves, beside a bulk copier."""
+    programs = [("ls", 1024, copier("ls", "16M", 2000)), ("be", 1024, copier("bulk", "64M", seconds=options.seconds + 0.3))]
+    alone = rounds("large alone", programs[:1], ("off",))["off"]
+    row("16 MiB of a latency-sensitive tenant alone", f"p50 {median(alone, 0, 'p50_us'):.0f} p99 {median(alone, 0, 'p99_us'):.0f} us")
+    for govern, runs in rounds("large beside be", programs, ("off", "engine", "on")).items():
+        row(f"beside each other, copies {govern}", f"p50 {median(runs, 0, 'p50_us'):.0f} p99 {median(runs, 0, 'p99_us'):.0f} us, bulk {median(runs, 1, 'gbps'):.2f} GB/s")
 
 
 def shares():
@@ -199,28 +210,44 @@ def directions():
         row(f"two each way, copies {govern}", f"to device {rates[0]:.1f} + {rates[1]:.1f}, to host {rates[2]:.1f} + {rates[3]:.1f} GB/s; one way alone {there:.1f}")
 
 
+def first():
+    """What a stream's first copy costs its caller, beside a latency-sensitive tenant."""
+    programs = [("ls", 1024, copier("ls", "256K", 500)), ("be", 1024, [*copier("first", "8M"), "12"])]
+    found = rounds("first", programs, ("off", "engine", "on"))
+    for govern, runs in found.items():
+        middle = {which: [call for run in runs for call in run[1][f"{which}_calls_us"]] for which in ("first", "second")}
+        row(f"the call of a stream's copy, copies {govern}", "  ".join(f"{which}: median {statistics.median(calls):.0f} longest {max(calls):.0f} us" for which, calls in middle.items()))
+
+
 def pytorch():
     """An inference server with pinned inputs beside a data-loading job."""
     if options.sim:
         return
-    seconds = options.seconds * 1.5
+    seconds = options.seconds * 2
     server = [sys.executable, LOADER, "serve", str(seconds)]
-    alone = rounds("pytorch-alone", [("ls", 1024, server)], ("off",))["off"]
-    p99_alone = median(alone, 0, "p99_us")
-    row("PyTorch server alone", f"p50 {median(alone, 0, 'p50_us'):.0f} p99 {p99_alone:.0f} us")
-    for memory in ("pinned", "pageable"):
-        job = [sys.executable, LOADER, memory, str(seconds + 0.5)]
-        # Only pinned memory can go past the engine.
-        governs = ("off", "on", "ferry") if memory == "pinned" else ("off", "on")
-        both = rounds(f"pytorch {memory}", [("ls", 1024, server), ("be", 1024, job)], governs, keep_top=True)
-        for govern in governs:
-            runs = both[govern]
-            p99, right = median(runs, 0, "p99_us"), all(run[1]["right"] for run in runs)
-            row(f"beside a {memory} job, copies {govern}", f"p50 {median(runs, 0, 'p50_us'):.0f} p99 {p99:.0f} us, job {median(runs, 1, 'gbps'):.2f} GB/s, contents {'right' if right else 'WRONG'}",
-                *([] if govern == "off" else [mark("p99 to alone", p99 / p99_alone, 1.2)]))
+    half = lambda runs, model, key: statistics.median(run[0][model][key] for run in runs)
+    setups = [("alone", None, ("off",)), ("beside a pinned job", "pinned", ("off", "engine", "on")), ("beside a pageable job", "pageable", ("off", "on"))]
+    found = {}
+    # By turns, round by round: the host's own speed varies.
+    for index in range(options.rounds):
+        for name, memory, governs in setups:
+            job = [("be", 1024, [sys.executable, LOADER, memory, str(seconds + 0.5)])] if memory else []
+            for govern in governs:
+                run = together(f"pytorch {name} {index}", govern, [("ls", 1024, server), *job], keep_top=True)
+                found.setdefault((name, govern), []).append(run)
+    for model in ("eager", "graph"):
+        alone = half(found["alone", "off"], model, "p99_us")
+        for (name, govern), runs in found.items():
+            cells = [f"p50 {half(runs, model, 'p50_us'):.0f} p99 {half(runs, model, 'p99_us'):.0f} us"]
+            if name != "alone":
+                right = all(run[1]["right"] for run in runs)
+                cells.append(f"job {median(runs, 1, 'gbps'):.2f} GB/s, contents {'right' if right else 'WRONG'}")
+            if govern != "off":
+                cells.append(mark("p99 to alone", half(runs, model, "p99_us") / alone, 1.2))
+            row(f"PyTorch {model} {name}, copies {govern}", *cells)
 
 
-PARTS = [("alone", alone), ("sensitive-mps", lambda: sensitive("MPS")), ("shares", shares), ("directions", directions), ("pytorch", pytorch)]
+PARTS = [("alone", alone), ("sensitive-to-device", lambda: sensitive("MPS", (False,))), ("sensitive-to-host", lambda: sensitive("MPS", (True,))), ("large", large), ("shares", shares), ("directions", directions), ("first", first), ("pytorch", pytorch)]
 had_mps = mps(True)
 try:
     subprocess.run([MISSILE, "up"], env=ENV, check=True, timeout=60, capture_output=True)

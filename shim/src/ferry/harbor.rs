@@ -1,4 +1,4 @@
-//! What the ferry has in a context: the kernel, memory for the words, and a few berths.
+//! What the ferry has in a context: the kernel, memory for the words, and a berth.
 //!
 //! All of it is made when the context is new. Later it may be too late: to load a kernel, to register memory or to make a
 //! stream may wait for what runs on the device, which may wait for a copy.
@@ -6,7 +6,7 @@
 use super::berth::{Berth, CRUMB};
 use super::kernel;
 use super::memory::Current;
-use crate::log::warning;
+use crate::log::{info, warning};
 use crate::{captures, real};
 use abi::cuda::*;
 use region::Handover;
@@ -14,12 +14,10 @@ use std::ffi::{c_int, c_uint};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 
-/// How many streams of a context may have copies under way like this at a time.
-pub(super) const BERTHS: usize = 4;
 /// How many contexts of a process are readied in all; in more than these copies go another way.
 const CONTEXTS: usize = 16;
 
-/// For a trial of whether two streams wait for each other: see [`Berth`].
+/// For a trial of whether a stream passes another that waits: see [`Berth`].
 #[repr(C, align(128))]
 pub(super) struct Trial {
     /// Written by the program's stream when it comes to the wait.
@@ -62,8 +60,8 @@ const _: () = {
 /// The memory that a context's streams and kernels see.
 #[repr(C)]
 pub(super) struct Board {
-    pub(super) words: [Handover; BERTHS],
-    pub(super) trials: [Trial; BERTHS],
+    pub(super) words: Handover,
+    pub(super) trial: Trial,
 }
 
 /// What the ferry has in one context.
@@ -75,7 +73,7 @@ pub(super) struct Harbor {
     /// The context is no more, or about to be: nothing of this may be handed to the driver.
     gone: AtomicBool,
     board: &'static Board,
-    pub(super) berths: [Mutex<Berth>; BERTHS],
+    pub(super) berth: Mutex<Berth>,
 }
 
 static HARBORS: [AtomicPtr<Harbor>; CONTEXTS] = [const { AtomicPtr::new(std::ptr::null_mut()) }; CONTEXTS];
@@ -94,6 +92,16 @@ pub(super) fn of(current: &Current) -> Option<&'static Harbor> {
     all().find(|harbor| harbor.number == current.number && harbor.context == current.context)
 }
 
+/// Whether streams have more than one of the device's queues, as they have unless the operator says otherwise. A stream that
+/// waits holds one, and with one alone nothing else passes (docs/decisions/021).
+pub(super) fn has_queues() -> bool {
+    let is_one = std::env::var_os("CUDA_DEVICE_MAX_CONNECTIONS").is_some_and(|number| number == "1");
+    if is_one {
+        info!("copies go by the copy engine alone: with CUDA_DEVICE_MAX_CONNECTIONS=1 it could not take them back");
+    }
+    !is_one
+}
+
 /// Readies the current context, which is new. `None` where something was refused.
 pub(super) fn open(current: &Current, primary: bool) -> Option<()> {
     // What is to come may wait for the device, which would end a capture.
@@ -108,20 +116,16 @@ pub(super) fn open(current: &Current, primary: bool) -> Option<()> {
         return None;
     }
     let at = |offset: usize| device + offset as u64;
-    let mut berths = Vec::with_capacity(BERTHS);
-    for index in 0..BERTHS {
-        let words = at(std::mem::offset_of!(Board, words) + index * size_of::<Handover>());
-        let trial = at(std::mem::offset_of!(Board, trials) + index * size_of::<Trial>());
-        let (words, trial) = ((&board.words[index], words), (&board.trials[index], trial));
-        berths.push(Mutex::new(Berth::new(index, current, function, words, trial, scratch)?));
-    }
+    let words = (&board.words, at(std::mem::offset_of!(Board, words)));
+    let trial = (&board.trial, at(std::mem::offset_of!(Board, trial)));
+    let berth = Berth::new(current, function, words, trial, scratch)?;
     let harbor = Harbor {
         number: current.number,
         context: current.context,
         primary_of: primary.then_some(current.device),
         gone: AtomicBool::new(false),
         board,
-        berths: berths.try_into().ok()?,
+        berth: Mutex::new(berth),
     };
     let harbor = Box::into_raw(Box::new(harbor));
     let free = |place: &&AtomicPtr<Harbor>| {
@@ -166,12 +170,12 @@ fn board() -> Option<(&'static Board, CUdeviceptr)> {
 
 /// Whether any trial goes on.
 pub(super) fn is_trying() -> bool {
-    all().flat_map(|harbor| &harbor.board.trials).any(|trial| trial.goes_on.load(Ordering::SeqCst) != 0)
+    all().any(|harbor| harbor.board.trial.goes_on.load(Ordering::SeqCst) != 0)
 }
 
 /// The watchdog's look at the trials.
 pub(super) fn look_at_trials() {
-    all().flat_map(|harbor| &harbor.board.trials).for_each(Trial::look);
+    all().for_each(|harbor| harbor.board.trial.look());
 }
 
 /// A context is about to be destroyed.

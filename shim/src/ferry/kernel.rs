@@ -1,6 +1,5 @@
 //! The kernel that copies, in each context that needs it.
 
-use super::harbor::BERTHS;
 use crate::log::warning;
 use crate::real;
 use abi::cuda::*;
@@ -9,29 +8,31 @@ use units::Bytes;
 
 const MODULE: &str = concat!(include_str!("../ferry.ptx"), "\0");
 const BLOCKS: c_uint = 2;
-const THREADS: c_uint = 512;
+/// Those that copy, and a warp that looks for notices.
+const THREADS: c_uint = 512 + 32;
 /// What the kernel moves at a time.
 pub(super) const UNIT: u64 = 16;
 
-/// The module keeps something for so many berths.
-const _: () = assert!(BERTHS <= 16);
+/// The module keeps something for so many blocks.
+const _: () = assert!(BLOCKS <= 16);
 
 /// What the kernel is to do. All addresses are the device's.
 pub(super) struct Order {
     pub(super) to: CUdeviceptr,
     pub(super) from: CUdeviceptr,
     pub(super) bytes: Bytes,
-    /// The berth's words.
+    /// Those of the handover.
     pub(super) words: CUdeviceptr,
-    pub(super) berth: u32,
     pub(super) ticket: u32,
+    /// Where latency-sensitive tenants give notice; 0 for nowhere.
+    pub(super) notice: CUdeviceptr,
 }
 
 /// Launches the kernel in a stream of its context; whether that was done.
 pub(super) fn launch(function: CUfunction, stream: CUstream, order: &Order) -> bool {
     let Some(launch) = real::cuLaunchKernel.get() else { return false };
     let bytes = order.bytes.get();
-    let Order { mut to, mut from, mut words, mut berth, mut ticket, .. } = *order;
+    let Order { mut to, mut from, mut words, mut ticket, mut notice, .. } = *order;
     let (mut whole, mut rest) = (bytes / UNIT * UNIT, (bytes % UNIT) as u32);
     let mut arguments: [*mut c_void; 7] = [
         (&raw mut to).cast(),
@@ -40,7 +41,7 @@ pub(super) fn launch(function: CUfunction, stream: CUstream, order: &Order) -> b
         (&raw mut rest).cast(),
         (&raw mut words).cast(),
         (&raw mut ticket).cast(),
-        (&raw mut berth).cast(),
+        (&raw mut notice).cast(),
     ];
     // SAFETY: the kernel's parameters are these seven; both ranges are mapped for the device as a whole, and the program
     // gave them to this copy until its stream is past it, which waits for the kernel's answer. The words live for ever.

@@ -1,8 +1,8 @@
 //! What happens to copies whose kernel does not begin: the engine does them.
 //!
 //! A kernel of the program's may fill every SM and wait for the very copy whose kernel waits for an SM. So the watchdog
-//! looks at every copy that was asked for; one that has not started in time goes to the engine, and from then on the
-//! process's copies stay with the engine. To give it to the engine takes calls to the driver, which may let nobody in while
+//! looks at every copy; one that has not started in time goes to the engine, and from then on the process's copies stay
+//! with the engine. To give it to the engine takes calls to the driver, which may let nobody in while
 //! it waits for the device. That is why a thread of its own does it, so that the watchdog goes on; why it cancels nothing
 //! before the driver has let it in, as the kernel may begin after all; and why a call that is known to make the driver wait
 //! waits first until no kernel is to begin any more ([`stand_aside`]), while new copies go another way.
@@ -88,12 +88,12 @@ fn now() -> Nanos {
 }
 
 fn berths() -> impl Iterator<Item = &'static Mutex<Berth>> {
-    harbor::all().flat_map(|harbor| &harbor.berths)
+    harbor::all().map(|harbor| &harbor.berth)
 }
 
 /// Whether a kernel of the berth's has yet to begin.
 fn may_begin(berth: &Berth) -> bool {
-    !berth.is_spoiled() && berth.head().is_some() && !berth.words().is_started(berth.last())
+    berth.underway().is_some_and(|ticket| !berth.words().is_started(ticket))
 }
 
 /// For the watchdog: whether copies are under way, or are being put there.
@@ -142,12 +142,8 @@ pub(crate) fn look(joined: &Joined, now: Nanos) -> bool {
 
 /// The copy that waits for a kernel which has not begun, or which left.
 fn held(berth: &Berth) -> Option<u32> {
-    let (head, words) = (berth.head().filter(|_| !berth.is_spoiled())?, berth.words());
-    let waits = match words.is_started(head) {
-        false => words.is_asked(head),
-        true => words.outcome(head) == Some(HandedOver::Left),
-    };
-    waits.then_some(head)
+    let (ticket, words) = (berth.underway()?, berth.words());
+    (!words.is_started(ticket) || words.outcome(ticket) == Some(HandedOver::Left)).then_some(ticket)
 }
 
 /// The thread that gives copies to the engine, if it could be started.
@@ -175,38 +171,32 @@ fn rescue_all() {
     }
 }
 
-/// Gives to the engine whatever no kernel has begun.
+/// Gives to the engine what no kernel has begun.
 fn rescue(berth: &mut Berth) -> Option<()> {
-    let words = berth.words();
-    let first = berth.head()?;
-    // A kernel that has begun ends by itself; what is behind it can wait so long.
-    if words.is_started(first) && words.outcome(first).is_none() {
+    let (ticket, words) = (berth.underway()?, berth.words());
+    // A kernel that has begun ends by itself.
+    if words.is_started(ticket) && words.outcome(ticket).is_none() {
         return None;
     }
     if !berth.can_rescue() {
         return None;
     }
-    berth.cancel(berth.last());
-    // Only now: what was not done yet before may be by now.
-    let mut first = berth.head()?;
-    if words.is_started(first) {
+    berth.cancel();
+    if words.is_started(ticket) {
         // It began before it saw the word, or after: it says which.
         let begun = now();
         let ended = loop {
-            match words.outcome(first) {
+            match words.outcome(ticket) {
                 Some(ended) => break ended,
                 None if now().saturating_sub(begun) > LONGEST_COPY => return None,
                 None => std::thread::sleep(Duration::from_micros(50)),
             }
         };
         if ended == HandedOver::Done {
-            first = first.wrapping_add(1);
+            return Some(());
         }
     }
-    if region::ticket_after(first, berth.last()) {
-        return Some(());
-    }
-    if berth.divert(first).is_none() {
+    if berth.divert().is_none() {
         warning!("the driver did not take a copy for the engine that no kernel does; it is tried again");
     }
     Some(())

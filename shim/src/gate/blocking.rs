@@ -1,6 +1,6 @@
 //! Copies that block their thread: they wait on it.
 
-use super::{BLOCKING_LANE, Copy, How, Turn, consider, turn_of};
+use super::{BLOCKING_LANE, Copy, How, Place, Turn, consider, turn_of};
 use crate::cut::Part;
 use crate::traffic::Traffic;
 use crate::{fault, watchdog};
@@ -16,7 +16,7 @@ const LONGEST_WAIT: Duration = Duration::from_millis(100);
 /// A copy that blocks its thread. `copy` hands a part to the driver, or with none what the caller asked for.
 pub(crate) fn blocking(traffic: Traffic, copy: impl FnMut(Option<Part>) -> CUresult) -> CUresult {
     let mut copy = Copy::new(traffic.extent(), copy);
-    if let Some(How::InTurn(turn)) = consider(|| turn_of(traffic, None)) {
+    if let Some(How::InTurn(turn)) = consider(|| turn_of(traffic, Place::Thread)) {
         fault::shielded(|| turn.take_blocking(&mut copy));
     }
     copy.rest()

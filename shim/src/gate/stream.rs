@@ -1,12 +1,11 @@
 //! Copies in the order of a stream: the stream itself asks and waits, by memory operations on a lane.
 
-use super::{BLOCKING_LANE, Copy, How, Turn, consider, count, decide, turn_of};
+use super::mapped::Mapped;
+use super::{BLOCKING_LANE, Copy, How, Place, Turn, consider, count, decide, turn_of};
 use crate::cut::Part;
 use crate::decision::{Decision, Why};
-use crate::life::Joined;
-use crate::log::warning;
 use crate::traffic::{Load, Loads, Traffic};
-use crate::{captures, fault, ferry, real, watchdog};
+use crate::{captures, fault, real, watchdog};
 use abi::cuda::*;
 use region::{Direction, GPUS, LANES, Lane};
 use std::ffi::c_uint;
@@ -16,7 +15,7 @@ use std::sync::{MutexGuard, PoisonError, TryLockError};
 /// A copy in the order of a stream. `copy` hands a part to the driver, or with none what the caller asked for.
 pub(crate) fn in_stream(traffic: Traffic, stream: CUstream, copy: impl FnMut(Option<Part>) -> CUresult) -> CUresult {
     let mut copy = Copy::new(traffic.extent(), copy);
-    let how = consider(|| match turn_of(traffic, crossing(traffic, stream)) {
+    let how = consider(|| match turn_of(traffic, Place::Stream(stream)) {
         Decision::Govern(How::InTurn(turn)) => turn.through(stream),
         Decision::Govern(How::Ferried) => Decision::Govern(Way::Ferried),
         Decision::PassThrough(why) => Decision::PassThrough(why),
@@ -37,13 +36,6 @@ enum Way {
     Ferried,
 }
 
-/// What the ferry needs to know of a copy, where it is one that it may take: one stretch to the device.
-fn crossing(traffic: Traffic, stream: CUstream) -> Option<ferry::Crossing> {
-    let Traffic::Bus(load) = traffic else { return None };
-    let (_, ends) = load.cut.filter(|_| load.is_stretch && load.direction == Direction::H2d)?;
-    Some(ferry::Crossing { to: ends.device, from: ends.host, stream })
-}
-
 /// Work in the order of a stream that moves things both ways and that the driver takes as one.
 pub(crate) fn around(loads: Loads, stream: CUstream, forward: impl FnOnce() -> CUresult) -> CUresult {
     let Some((joined, gpu)) = consider(|| count(loads.over, loads.within)) else { return forward() };
@@ -53,7 +45,7 @@ pub(crate) fn around(loads: Loads, stream: CUstream, forward: impl FnOnce() -> C
         if load.bytes == units::Bytes::ZERO {
             return None;
         }
-        let way = consider(|| match decide(joined, gpu, load, None) {
+        let way = consider(|| match decide(joined, gpu, load, Place::Batch) {
             Decision::Govern(How::InTurn(turn)) => turn.through(stream),
             Decision::Govern(How::Ferried) => Decision::Govern(Way::Ferried),
             Decision::PassThrough(why) => Decision::PassThrough(why),
@@ -77,58 +69,6 @@ pub(crate) fn around(loads: Loads, stream: CUstream, forward: impl FnOnce() -> C
         (None, None) => {}
     }
     copy.rest()
-}
-
-/// Has the driver pin the slot's lanes and map them for every context; what it said.
-fn register(joined: &Joined) -> Option<CUresult> {
-    let (pages, len) = joined.slot().lane_pages();
-    let flags = CU_MEMHOSTREGISTER_PORTABLE | CU_MEMHOSTREGISTER_DEVICEMAP;
-    // SAFETY: whole pages of the region, which stay mapped as long as the process lives.
-    Some(unsafe { real::cuMemHostRegister_v2.get()?(pages.cast(), len, flags) })
-}
-
-/// Where the GPU sees the first of this slot's lanes.
-#[derive(Clone, Copy)]
-pub(crate) struct LaneAddresses {
-    host: usize,
-    device: CUdeviceptr,
-}
-
-impl LaneAddresses {
-    /// Hands the slot's lanes to the driver, once.
-    fn of(joined: &Joined) -> Option<LaneAddresses> {
-        *joined.lanes.get_or_init(|| {
-            let (pages, _) = joined.slot().lane_pages();
-            let registered = register(joined)?;
-            let mut device = 0;
-            // SAFETY: the pages were registered just now, for mapping.
-            let found = unsafe { real::cuMemHostGetDevicePointer_v2.get()?(&mut device, pages.cast(), 0) };
-            if registered != CUDA_SUCCESS || found != CUDA_SUCCESS {
-                // The kernel pins pages for a device only where no file system has to write them back.
-                warning!(
-                    "copies in streams are not gated: the driver does not take the region's memory (error {registered}); \
-                     {} must lie on a tmpfs such as /run or /dev/shm",
-                    joined.region.path().display()
-                );
-                return None;
-            }
-            Some(LaneAddresses { host: pages as usize, device })
-        })
-    }
-
-    /// Hands them over in a new context, while nothing runs there that could be waited for. What was registered in another
-    /// may have ended with that; if it has not, the driver says so, and nothing changes.
-    pub(crate) fn renew(joined: &Joined) {
-        if joined.lanes.get().is_some_and(Option::is_some) {
-            register(joined);
-        } else {
-            Self::of(joined);
-        }
-    }
-
-    fn device(self, word: *const u32) -> CUdeviceptr {
-        self.device + (word as usize - self.host) as u64
-    }
 }
 
 /// Whose copies are in each lane. A lane that two streams share would have one wait for the other, which may be behind a
@@ -167,7 +107,7 @@ impl Turn {
             return Decision::PassThrough(Why::Capturing);
         }
         let parts =
-            (LaneAddresses::of(self.joined), real::cuStreamWriteValue32_v2.get(), real::cuStreamWaitValue32_v2.get());
+            (Mapped::lanes(self.joined), real::cuStreamWriteValue32_v2.get(), real::cuStreamWaitValue32_v2.get());
         let (Some(addresses), Some(write), Some(wait)) = parts else {
             return Decision::PassThrough(Why::NoStreamGate);
         };

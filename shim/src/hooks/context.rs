@@ -42,7 +42,7 @@ fn prepare(context: CUcontext, primary: bool) -> Option<()> {
     if unsafe { real::cuCtxPushCurrent_v2.get()?(context) } != CUDA_SUCCESS {
         return None;
     }
-    gate::LaneAddresses::renew(joined);
+    gate::Mapped::renew(joined);
     ferry::prepare(joined, primary);
     let mut popped = std::ptr::null_mut();
     // SAFETY: takes away what was pushed above.

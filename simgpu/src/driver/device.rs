@@ -43,7 +43,7 @@ fn attribute(attribute: c_int) -> Outcome<c_int> {
         97 => 227 << 10,                // MAX_SHARED_MEMORY_PER_BLOCK_OPTIN
         99 | 102 | 115 => 1,            // HOST_REGISTER_SUPPORTED, VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED, MEMORY_POOLS
         106 => 32,                      // MAX_BLOCKS_PER_MULTIPROCESSOR
-        133 => c_int::from(std::env::var_os("SIMGPU_MPS").is_some_and(|set| set == "1")), // MPS_ENABLED
+        133 => c_int::from(has_mps()),  // MPS_ENABLED
         _ => 0,
     })
 }
@@ -117,4 +117,9 @@ export! {
         unsafe { put(table, core::ptr::null()) }?;
         Err(CUDA_ERROR_NOT_FOUND)
     }
+}
+
+/// Whether the process is to find itself under MPS.
+pub(super) fn has_mps() -> bool {
+    std::env::var_os("SIMGPU_MPS").is_some_and(|set| set == "1")
 }

@@ -129,6 +129,7 @@ fn a_copy_that_a_kernel_waits_for_with_every_sm_arrives() {
         "unload",
         "cooperative",
         "two",
+        "await",
         "late",
     ];
     // The last is the first that goes past the engine at all.

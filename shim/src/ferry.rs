@@ -28,7 +28,7 @@ use crate::{captures, gate, watchdog};
 use abi::cuda::*;
 use berth::{Cargo, Line};
 use memory::Current;
-use region::{Bus, Class};
+use region::{Bus, Class, Direction, Lane};
 use settings::CopyChoice;
 use std::ffi::c_void;
 use units::Bytes;
@@ -42,6 +42,7 @@ pub(crate) struct Crossing {
     pub(crate) to: Span,
     pub(crate) from: *const c_void,
     pub(crate) stream: CUstream,
+    pub(crate) gpu: usize,
     pub(crate) bus: &'static Bus,
 }
 
@@ -54,15 +55,19 @@ pub(crate) fn prepare(joined: &Joined, primary: bool) -> Option<()> {
     if !memory::is_shared(current.device) || !harbor::has_queues() || !rescue::is_manned() {
         return None;
     }
-    harbor::open(&current, primary)
+    harbor::open(joined, &current, primary)
 }
 
 /// Puts the copy in the stream's way; `None` where it has to go another way, in which case nothing was put there.
 pub(crate) fn take(joined: &Joined, crossing: Crossing) -> Option<()> {
-    let Crossing { to, from, stream, bus } = crossing;
+    let Crossing { to, from, stream, gpu, bus } = crossing;
     let (dst, src) = (to.start.get(), from as u64);
     let fits = to.len >= LEAST && dst.is_multiple_of(kernel::UNIT) && src.is_multiple_of(kernel::UNIT);
     if !fits || joined.settings.copies != CopyChoice::On || !watchdog::runs() {
+        return None;
+    }
+    // A stream that waits for its turn holds one of the device's queues, which the kernel might come to stand in.
+    if Direction::ALL.iter().any(|&way| joined.slot().lanes(gpu, way).iter().any(Lane::is_outstanding)) {
         return None;
     }
     let departs = rescue::departs()?;
@@ -74,7 +79,7 @@ pub(crate) fn take(joined: &Joined, crossing: Crossing) -> Option<()> {
     if !current.has(stream) || !memory::is_own(dst, &current) || !gate::is_all_there(to) {
         return None;
     }
-    let notice = gate::notice_word(joined, bus).unwrap_or(0);
+    let notice = harbor.notice(joined, bus);
     let cargo = Cargo { to: dst, from, mapped: memory::pinned(src, to.len)?, bytes: to.len, notice };
     let line = Line { stream, number: memory::number_of(stream)? };
     let mut berth = rescue::glance(&harbor.berth)?;

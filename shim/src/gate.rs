@@ -15,7 +15,6 @@ mod stream;
 
 pub(crate) use blocking::blocking;
 pub(crate) use mapped::{Mapped, MaybeMapped};
-pub(crate) use notice::word as notice_word;
 pub(crate) use stream::{around, forget, in_stream, is_next_to_run};
 
 use crate::cut::{Extent, Parts};
@@ -144,7 +143,7 @@ fn decide(joined: &'static Joined, gpu: usize, load: Load, place: Place) -> Deci
     // Beside other best-effort tenants it has to take turns with them, which the engine's pieces do.
     if waits
         && regime == Regime::Yield
-        && let Some(crossing) = crossing(bus, load, place)
+        && let Some(crossing) = crossing(gpu, bus, load, place)
         && ferry::take(joined, crossing).is_some()
     {
         joined.tenant().ferried.fetch_add(load.bytes.get(), Ordering::Relaxed);
@@ -156,10 +155,10 @@ fn decide(joined: &'static Joined, gpu: usize, load: Load, place: Place) -> Deci
 }
 
 /// What the ferry needs to know of a copy, where it is one that it may take: one stretch to the device, in a stream.
-fn crossing(bus: &'static Bus, load: Load, place: Place) -> Option<ferry::Crossing> {
+fn crossing(gpu: usize, bus: &'static Bus, load: Load, place: Place) -> Option<ferry::Crossing> {
     let Place::Stream(stream) = place else { return None };
     let (_, ends) = load.cut.filter(|_| load.is_stretch && load.direction == Direction::H2d)?;
-    Some(ferry::Crossing { to: ends.device, from: ends.host, stream, bus })
+    Some(ferry::Crossing { to: ends.device, from: ends.host, stream, gpu, bus })
 }
 
 /// The pieces of a copy that is larger than one; `None` for one that goes whole.

@@ -128,7 +128,11 @@ fn look(joined: &Joined, held: &mut Vec<Option<Held>>) -> bool {
             lane.open_all();
         }
     }
-    busy |= ferry::look(joined, now);
+    let ferried = ferry::look(joined, now);
+    busy |= ferried.busy;
+    if ferried.late {
+        lanes(joined).for_each(Lane::open_all);
+    }
     let was_silent = joined.silent.load(Ordering::Relaxed);
     let silent = !alive || unanswered || (was_silent && stale);
     if silent {

@@ -3,7 +3,8 @@
  *   held MEANWHILE [FIRST]
  *
  *   MEANWHILE         stream, event, context, query, fetch, free, free_host, unregister, unload; or cooperative, where
- *                     the kernel is launched as a cooperative one; two, where a second stream copies as well; late,
+ *                     the kernel is launched as a cooperative one; two, where a second stream copies as well; await, where
+ *                     a second stream waits for the copies; late,
  *                     where the copies come behind 100 ms of work, which makes what they copy, and device memory is freed
  *                     meanwhile
  *
@@ -52,6 +53,7 @@ typedef void *S;
     F(cuEventCreate, (void **, unsigned))                                                                \
     F(cuEventRecord, (void *, S))                                                                        \
     F(cuEventSynchronize, (void *))                                                                      \
+    F(cuStreamWaitEvent, (S, void *, unsigned))                                                          \
     F(cuMemcpyDtoH_v2, (void *, D, size_t))                                                              \
     F(cuMemcpyHtoDAsync_v2, (D, const void *, size_t, S))                                                \
     F(cuMemcpyDtoHAsync_v2, (void *, D, size_t, S))
@@ -181,6 +183,10 @@ int main(int argc, char **argv) {
     TRY(cuMemcpyHtoDAsync_v2(word, flag, 4, copies));
     if (!strcmp(meanwhile, "two")) {
         TRY(cuMemcpyHtoDAsync_v2(other, from, BYTES, late));
+        TRY(cuStreamSynchronize(late));
+    } else if (!strcmp(meanwhile, "await")) {
+        TRY(cuEventRecord(event, copies));
+        TRY(cuStreamWaitEvent(late, event, 0));
         TRY(cuStreamSynchronize(late));
     } else if (!strcmp(meanwhile, "event")) {
         TRY(cuEventRecord(event, copies));

@@ -24,10 +24,13 @@ use units::{Bytes, Nanos};
 const TRIED: usize = 16;
 /// For so long each half of a trial may take; who does not pass holds up the program once.
 const LONGEST_TRIAL: Duration = Duration::from_millis(5);
+/// For so long a kernel is waited for that has begun a copy which is to go another way.
+const LONGEST_FAILING: Duration = Duration::from_secs(1);
 /// For so long the thread looks without a pause.
 const SPIN: Duration = Duration::from_micros(100);
-/// What a trial copies.
-pub(super) const CRUMB: usize = 16;
+/// How many streams there are for the rescue. What is put into one behind a wait may stay there for good; then another is
+/// tried, which may get another of the device's queues.
+const RESCUES: usize = 4;
 /// A number that is cancelled from the beginning.
 const NO_COPY: u32 = u32::MAX;
 
@@ -65,6 +68,9 @@ fn shows(word: &AtomicU32, number: u32) -> bool {
     true
 }
 
+/// What a copy by the engine takes: where to, where from and how many bytes.
+pub(super) type Copied = (CUdeviceptr, *const c_void, usize);
+
 /// Memory that host and device see: here, and where the device has it.
 type Shared<T> = (&'static T, CUdeviceptr);
 
@@ -75,14 +81,15 @@ pub(super) struct Berth {
     words: Shared<Handover>,
     trial: Shared<Trial>,
     trials: u32,
-    /// Device memory that a trial copies to.
-    scratch: CUdeviceptr,
+    /// What a trial copies: where to, where from and how much.
+    crumb: Copied,
     /// The streams that were tried, and whether the rescue passed them; the oldest is forgotten first.
     tried: [(u64, bool); TRIED],
     /// Where the kernel runs.
     kernel: CUstream,
-    /// Where the engine does what the kernel could not.
-    rescue: CUstream,
+    /// Where the engine does what the kernel could not, and which of these is next.
+    rescues: [CUstream; RESCUES],
+    next_rescue: usize,
     /// The last copy's ticket, and the copy.
     last: u32,
     cargo: Option<Cargo>,
@@ -104,9 +111,9 @@ impl Berth {
         function: CUfunction,
         words: Shared<Handover>,
         trial: Shared<Trial>,
-        scratch: CUdeviceptr,
+        crumb: Copied,
     ) -> Option<Self> {
-        let mut streams = [std::ptr::null_mut(); 2];
+        let mut streams = [std::ptr::null_mut(); RESCUES + 1];
         for stream in &mut streams {
             // Non-blocking, so that they have nothing to do with what the legacy default stream waits for.
             // SAFETY: the function writes a handle.
@@ -114,18 +121,19 @@ impl Berth {
                 return None;
             }
         }
-        let [kernel, rescue] = streams;
+        let [kernel, rescues @ ..] = streams;
         words.0.cancel(NO_COPY);
-        let berth = Berth {
+        let mut berth = Berth {
             context: current.context,
             function,
             words,
             trial,
             trials: 0,
-            scratch,
+            crumb,
             tried: [(0, false); TRIED],
             kernel,
-            rescue,
+            rescues,
+            next_rescue: 0,
             last: 0,
             cargo: None,
             rescued: false,
@@ -135,7 +143,8 @@ impl Berth {
         // Once without a copy. The driver loads a kernel when it is first launched, and waits for all streams to do so:
         // behind one that waits for a later call, for ever. What the rescue's stream does may have a first time as well.
         let nothing = Cargo { to: 0, from: std::ptr::null(), mapped: 0, bytes: Bytes::ZERO, notice: 0 };
-        let runs = berth.launch(&nothing, NO_COPY) && berth.passes_now(0);
+        let runs = berth.launch(&nothing, NO_COPY) && (0..RESCUES).all(|next| berth.passes_in(next));
+        berth.next_rescue = 0;
         runs.then_some(berth)
     }
 
@@ -184,11 +193,18 @@ impl Berth {
             return None;
         }
         (self.last, self.cargo, self.rescued) = (ticket, Some(cargo), false);
-        // An error here is that of a context that has failed, in which nothing waits any more.
         // SAFETY: a word of ours, which lives for ever, and the program's stream, which lives.
-        self.spoiled =
-            unsafe { wait(line.stream, device + Handover::DONE, ticket, CU_STREAM_WAIT_VALUE_GEQ) } != CUDA_SUCCESS;
-        (!self.spoiled).then_some(())
+        if unsafe { wait(line.stream, device + Handover::DONE, ticket, CU_STREAM_WAIT_VALUE_GEQ) } != CUDA_SUCCESS {
+            // The caller has it done another way, and no kernel may write there later.
+            self.spoiled = true;
+            words.cancel(ticket);
+            let begun = Instant::now();
+            while words.is_started(ticket) && words.outcome(ticket).is_none() && begun.elapsed() < LONGEST_FAILING {
+                std::thread::sleep(SPIN);
+            }
+            return None;
+        }
+        Some(())
     }
 
     /// Whether the rescue passes a stream that waits, tried with one that seems idle. False too where the stream does not
@@ -208,7 +224,7 @@ impl Berth {
             write(line.stream, device + Trial::HERE, number, 0) == CUDA_SUCCESS
                 && wait(line.stream, device + Trial::LET_GO, number, CU_STREAM_WAIT_VALUE_GEQ) == CUDA_SUCCESS
         };
-        let passes = waits && shows(&trial.here, number) && self.passes_now(number);
+        let passes = waits && shows(&trial.here, number) && self.passes_now();
         // Not where the watchdog has let it go: then nobody knows what it passed.
         let passes = passes && ticket_after(number, trial.let_go.load(Ordering::SeqCst));
         trial.let_go.store(number, Ordering::SeqCst);
@@ -223,39 +239,46 @@ impl Berth {
         self.trials
     }
 
-    /// Whether the rescue's stream does now what it does in a rescue. Beside other streams' waits the same copy went
-    /// through behind a wait that was over, and did not without one (docs/decisions/021), so that counts too.
-    fn passes_now(&self, number: u32) -> bool {
-        let (trial, device) = self.trial;
-        let over = trial.passed.load(Ordering::SeqCst);
-        let crumb = (self.scratch, std::ptr::from_ref(trial).cast(), CRUMB);
-        let submitted = self.rescue_one((device + Trial::PASSED, over), crumb, (device + Trial::PASSED, number));
-        submitted == Some(true) && shows(&trial.passed, number)
+    /// Whether the next of the rescue's streams does now what it does in a rescue. If not, the one after it is next.
+    fn passes_now(&mut self) -> bool {
+        self.passes_in(self.next_rescue)
     }
 
-    /// Puts a copy by the engine into the rescue's stream: what it waits for, the copy, and what it writes then. `None`
-    /// where the driver lacks a function, false where it refused something.
+    fn passes_in(&mut self, rescue: usize) -> bool {
+        let (number, stream) = (self.next_number(), self.rescues[rescue]);
+        let (trial, device) = self.trial;
+        let submitted = self.rescue_one(stream, self.crumb, (device + Trial::PASSED, number));
+        let passes = submitted == Some(true) && shows(&trial.passed, number);
+        self.next_rescue = (rescue + usize::from(!passes)) % RESCUES;
+        passes
+    }
+
+    /// Puts a copy by the engine into a stream of the rescue's, and what is to be written then. `None` where the driver
+    /// lacks a function, false where it refused something.
     fn rescue_one(
         &self,
-        wait_for: (CUdeviceptr, u32),
-        (to, from, bytes): (CUdeviceptr, *const c_void, usize),
-        answer: (CUdeviceptr, u32),
+        stream: CUstream,
+        (to, from, bytes): Copied,
+        (answer, value): (CUdeviceptr, u32),
     ) -> Option<bool> {
         let (wait, write) = (real::cuStreamWaitValue32_v2.get()?, real::cuStreamWriteValue32_v2.get()?);
         let copy = real::cuMemcpyHtoDAsync_v2.get()?;
+        // A wait that is over before all. Beside other streams' waits the rest went through with one, and without one only
+        // beside few of them (docs/decisions/021).
+        let over = self.trial.1 + Trial::OVER;
         // SAFETY: words and a stream of ours. Both ranges are ours as well, or the program gave them to this copy until its
         // stream is past it, which waits for the answer.
         Some(unsafe {
-            wait(self.rescue, wait_for.0, wait_for.1, CU_STREAM_WAIT_VALUE_GEQ) == CUDA_SUCCESS
-                && copy(to, from, bytes, self.rescue) == CUDA_SUCCESS
-                && write(self.rescue, answer.0, answer.1, 0) == CUDA_SUCCESS
+            wait(stream, over, 0, CU_STREAM_WAIT_VALUE_GEQ) == CUDA_SUCCESS
+                && copy(to, from, bytes, stream) == CUDA_SUCCESS
+                && write(stream, answer, value, 0) == CUDA_SUCCESS
         })
     }
 
-    /// Runs this in the berth's context.
-    fn in_context<T>(&self, body: impl FnOnce() -> Option<T>) -> Option<T> {
+    /// Runs this in a context.
+    fn in_context<T>(context: CUcontext, body: impl FnOnce() -> Option<T>) -> Option<T> {
         // SAFETY: the context lives, as far as its end was seen; it is popped below.
-        if unsafe { real::cuCtxPushCurrent_v2.get()?(self.context) } != CUDA_SUCCESS {
+        if unsafe { real::cuCtxPushCurrent_v2.get()?(context) } != CUDA_SUCCESS {
             return None;
         }
         let done = body();
@@ -268,8 +291,7 @@ impl Berth {
     /// Whether the driver lets this thread in and the rescue's stream does something: before that, nothing is cancelled, as
     /// the kernel may begin after all.
     pub(super) fn can_rescue(&mut self) -> bool {
-        let number = self.next_number();
-        match self.in_context(|| Some(self.passes_now(number))) {
+        match Self::in_context(self.context, || Some(self.passes_now())) {
             Some(can) => can,
             None => {
                 // The context has failed or ended.
@@ -287,8 +309,8 @@ impl Berth {
     /// Has the engine do the copy, which no kernel does any more.
     pub(super) fn divert(&mut self) -> Option<()> {
         let Cargo { to, from, bytes, .. } = self.cargo?;
-        let (over, done) = ((self.trial.1 + Trial::PASSED, 0), (self.words.1 + Handover::DONE, self.last));
-        let submitted = self.in_context(|| self.rescue_one(over, (to, from, bytes.as_usize()), done));
+        let (stream, done) = (self.rescues[self.next_rescue], (self.words.1 + Handover::DONE, self.last));
+        let submitted = Self::in_context(self.context, || self.rescue_one(stream, (to, from, bytes.as_usize()), done));
         // What the driver did not take is tried again at the next look.
         self.rescued = submitted == Some(true);
         self.rescued.then_some(())

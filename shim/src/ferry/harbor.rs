@@ -3,14 +3,15 @@
 //! All of it is made when the context is new. Later it may be too late: to load a kernel, to register memory or to make a
 //! stream may wait for what runs on the device, which may wait for a copy.
 
-use super::berth::{Berth, CRUMB};
+use super::berth::Berth;
 use super::kernel;
 use super::memory::Current;
+use crate::life::Joined;
 use crate::log::{info, warning};
 use crate::{captures, real};
 use abi::cuda::*;
-use region::Handover;
-use std::ffi::{c_int, c_uint};
+use region::{Bus, Handover};
+use std::ffi::{c_int, c_uint, c_void};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 
@@ -33,13 +34,18 @@ pub(super) struct Trial {
     reserved: [u32; 27],
 }
 
+/// What a trial copies: enough for the driver to have the copy engine do it, as it does with what is to be rescued. It puts
+/// less than that into a queue for kernels.
+pub(super) const CRUMB: usize = 128 << 10;
+
 impl Trial {
     /// The watchdog's look: lets a stream go whose trial goes on since the last one. Its thread may be in the driver, and
     /// that wait for the stream.
     fn look(&self) {
         let number = self.goes_on.load(Ordering::SeqCst);
         if number != 0 && self.seen.swap(number, Ordering::Relaxed) == number {
-            self.let_go.store(number, Ordering::SeqCst);
+            // Never back to an earlier one: the trial may have ended meanwhile, and another begun.
+            self.let_go.fetch_max(number, Ordering::SeqCst);
         }
     }
 
@@ -49,6 +55,8 @@ impl Trial {
     pub(super) const LET_GO: u64 = 4;
     /// Where [`Trial::passed`] is.
     pub(super) const PASSED: u64 = 8;
+    /// Where there is always 0.
+    pub(super) const OVER: u64 = 124;
 }
 
 const _: () = {
@@ -62,7 +70,12 @@ const _: () = {
 pub(super) struct Board {
     pub(super) words: Handover,
     pub(super) trial: Trial,
+    reserved: [u64; 480],
+    /// What trials copy.
+    crumb: [u8; CRUMB],
 }
+
+const _: () = assert!(size_of::<Board>().is_multiple_of(4096));
 
 /// What the ferry has in one context.
 pub(super) struct Harbor {
@@ -73,6 +86,8 @@ pub(super) struct Harbor {
     /// The context is no more, or about to be: nothing of this may be handed to the driver.
     gone: AtomicBool,
     board: &'static Board,
+    /// The region, and where this context has its header.
+    header: (usize, Option<CUdeviceptr>),
     pub(super) berth: Mutex<Berth>,
 }
 
@@ -95,17 +110,20 @@ pub(super) fn of(current: &Current) -> Option<&'static Harbor> {
 /// Whether streams have more than one of the device's queues, as they have unless the operator says otherwise. A stream that
 /// waits holds one, and with one alone nothing else passes (docs/decisions/021).
 pub(super) fn has_queues() -> bool {
-    let is_one = std::env::var_os("CUDA_DEVICE_MAX_CONNECTIONS").is_some_and(|number| number == "1");
-    if is_one {
-        info!("copies go by the copy engine alone: with CUDA_DEVICE_MAX_CONNECTIONS=1 it could not take them back");
+    let Some(asked) = std::env::var_os("CUDA_DEVICE_MAX_CONNECTIONS") else { return true };
+    let has = asked.to_str().and_then(|number| number.trim().parse::<u32>().ok()).is_some_and(|number| number > 1);
+    if !has {
+        info!(
+            "copies go by the copy engine alone: with CUDA_DEVICE_MAX_CONNECTIONS={asked:?} it could not take them back"
+        );
     }
-    !is_one
+    has
 }
 
 /// Readies the current context, which is new. `None` where something was refused.
-pub(super) fn open(current: &Current, primary: bool) -> Option<()> {
+pub(super) fn open(joined: &Joined, current: &Current, primary: bool) -> Option<()> {
     // What is to come may wait for the device, which would end a capture.
-    if captures::any() {
+    if captures::any() || HARBORS.iter().all(|place| !place.load(Ordering::Relaxed).is_null()) {
         return None;
     }
     let function = kernel::load()?;
@@ -118,13 +136,15 @@ pub(super) fn open(current: &Current, primary: bool) -> Option<()> {
     let at = |offset: usize| device + offset as u64;
     let words = (&board.words, at(std::mem::offset_of!(Board, words)));
     let trial = (&board.trial, at(std::mem::offset_of!(Board, trial)));
-    let berth = Berth::new(current, function, words, trial, scratch)?;
+    let crumb = (scratch, board.crumb.as_ptr().cast(), CRUMB);
+    let berth = Berth::new(current, function, words, trial, crumb)?;
     let harbor = Harbor {
         number: current.number,
         context: current.context,
         primary_of: primary.then_some(current.device),
         gone: AtomicBool::new(false),
         board,
+        header: (std::ptr::from_ref(joined.region.layout()).addr(), header(joined)),
         berth: Mutex::new(berth),
     };
     let harbor = Box::into_raw(Box::new(harbor));
@@ -136,7 +156,7 @@ pub(super) fn open(current: &Current, primary: bool) -> Option<()> {
 
 /// New memory for the words, registered with the current context: where the host and where the device sees it.
 fn board() -> Option<(&'static Board, CUdeviceptr)> {
-    const LEN: usize = size_of::<Board>().next_multiple_of(4096);
+    const LEN: usize = size_of::<Board>();
     // Shared, so that a fork does not give this process other pages than the device has.
     // SAFETY: a new mapping at no particular place.
     let pages = unsafe {
@@ -152,20 +172,37 @@ fn board() -> Option<(&'static Board, CUdeviceptr)> {
     if pages == libc::MAP_FAILED {
         return None;
     }
+    // SAFETY: whole pages, made just now and never unmapped.
+    let device = unsafe { register(pages, LEN) };
+    if device.is_none() {
+        warning!("copies go by the copy engine alone: the driver does not register memory");
+    }
+    // SAFETY: the pages are zeroed, which is what a new board is, large enough, aligned and never unmapped.
+    Some((unsafe { &*pages.cast() }, device?))
+}
+
+/// Where the device sees pages that are registered with the current context.
+///
+/// # Safety
+/// They are whole pages that stay mapped.
+unsafe fn register(pages: *mut c_void, len: usize) -> Option<CUdeviceptr> {
     let mut device = 0;
-    // SAFETY: whole pages, made just now and never unmapped; the second function writes an address.
+    // SAFETY: the function's contract; the second function writes an address.
     let (registered, found) = unsafe {
         (
-            real::cuMemHostRegister_v2.get()?(pages, LEN, CU_MEMHOSTREGISTER_DEVICEMAP),
+            real::cuMemHostRegister_v2.get()?(pages, len, CU_MEMHOSTREGISTER_DEVICEMAP),
             real::cuMemHostGetDevicePointer_v2.get()?(&mut device, pages, 0),
         )
     };
-    if registered != CUDA_SUCCESS || found != CUDA_SUCCESS {
-        warning!("copies go by the copy engine alone: the driver does not register memory (error {registered})");
-        return None;
-    }
-    // SAFETY: the pages are zeroed, which is what a new board is, large enough, aligned and never unmapped.
-    Some((unsafe { &*pages.cast() }, device))
+    (registered == CUDA_SUCCESS && found == CUDA_SUCCESS).then_some(device)
+}
+
+/// Where the current context has the region's header, for its kernels to read. In pages of its own: those that all contexts
+/// share are the first one's, and may end with it while a kernel reads them.
+fn header(joined: &Joined) -> Option<CUdeviceptr> {
+    let (page, (_, len)) = (joined.region.header_again()?, joined.region.layout().header_page());
+    // SAFETY: a whole page, mapped for ever.
+    unsafe { register(page.cast(), len) }
 }
 
 /// Whether any trial goes on.
@@ -194,6 +231,16 @@ pub(crate) fn primary_released(device: CUdevice) {
 }
 
 impl Harbor {
+    /// Where its kernels find the notices of the bus; 0 for nowhere, as where the tenant joined another region since.
+    pub(super) fn notice(&self, joined: &Joined, bus: &Bus) -> CUdeviceptr {
+        match self.header {
+            (region, Some(device)) if region == std::ptr::from_ref(joined.region.layout()).addr() => {
+                device + (bus.notice_word().addr() - region) as u64
+            }
+            _ => 0,
+        }
+    }
+
     fn close(&self) {
         self.gone.store(true, Ordering::Release);
     }

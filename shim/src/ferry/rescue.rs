@@ -20,8 +20,10 @@ use units::Nanos;
 
 /// A kernel that may begin, and has not for so long, may never. The watchdog looks every 10 ms.
 const LONGEST_START: Nanos = Nanos::from_millis(10);
-/// Who makes the driver wait for the device waits for so long itself, before what is under way goes to the engine.
+/// Who makes the driver wait for the device waits for so long itself, before what is under way goes to the engine, and for
+/// so long again until that is done. Nobody else could do it then.
 const LONGEST_ASIDE: Nanos = Nanos::from_millis(50);
+const LONGEST_RESCUE: Nanos = Nanos::from_millis(2000);
 /// A kernel that has begun copies or leaves; a gigabyte takes 20 ms. One that takes longer is looked at again.
 const LONGEST_COPY: Nanos = Nanos::from_millis(1000);
 
@@ -68,11 +70,15 @@ pub(crate) fn stand_aside() -> Aside {
     let begun = now();
     let may = |berth| glance(berth).is_none_or(|berth| may_begin(&berth));
     while DEPARTING.load(Ordering::SeqCst) > 0 || berths().any(may) {
-        if now().saturating_sub(begun) > LONGEST_ASIDE {
-            rescue_all();
+        let waited = now().saturating_sub(begun);
+        if waited.saturating_sub(LONGEST_ASIDE) > LONGEST_RESCUE {
             break;
         }
-        std::thread::sleep(Duration::from_micros(50));
+        let late = waited > LONGEST_ASIDE;
+        if late {
+            rescue_all();
+        }
+        std::thread::sleep(if late { Duration::from_millis(5) } else { Duration::from_micros(50) });
     }
     aside
 }
@@ -110,8 +116,16 @@ pub(super) fn glance(berth: &'static Mutex<Berth>) -> Option<MutexGuard<'static,
     }
 }
 
-/// The watchdog's look. True while copies are under way.
-pub(crate) fn look(joined: &Joined, now: Nanos) -> bool {
+/// What the watchdog saw.
+pub(crate) struct Seen {
+    /// Copies are under way.
+    pub(crate) busy: bool,
+    /// One waits for too long. What else waits in the program's streams may be in the way of its rescue.
+    pub(crate) late: bool,
+}
+
+/// The watchdog's look.
+pub(crate) fn look(joined: &Joined, now: Nanos) -> Seen {
     harbor::look_at_trials();
     let (mut busy, mut late) = (harbor::is_trying(), false);
     for berth in berths() {
@@ -137,7 +151,7 @@ pub(crate) fn look(joined: &Joined, now: Nanos) -> bool {
         }
         RESCUER.get().and_then(Option::as_ref).inspect(|thread| thread.unpark());
     }
-    busy
+    Seen { busy, late }
 }
 
 /// The copy that waits for a kernel which has not begun, or which left.

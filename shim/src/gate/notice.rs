@@ -31,15 +31,10 @@ pub(super) fn give(joined: &Joined, bus: &Bus, bytes: Bytes, place: Place) {
     }
 }
 
-/// Has the stream give notice.
+/// Has the stream give notice, if the header was mapped for the GPU when a context was new.
 fn put(joined: &Joined, bus: &Bus, stream: CUstream, notice: Notice) -> Option<()> {
-    let (word, write) = (word(joined, bus)?, real::cuStreamWriteValue32_v2.get()?);
+    let (word, write) = ((*joined.header.get()?)?.device(bus.notice_word()), real::cuStreamWriteValue32_v2.get()?);
     // SAFETY: the caller's stream; the word lies in pages registered with the driver. If it is refused, nothing is said.
     unsafe { write(stream, word, notice.word(), CU_STREAM_WRITE_VALUE_DEFAULT) };
     Some(())
-}
-
-/// Where the GPU sees the bus's notices, if the region's header could be mapped for it.
-pub(crate) fn word(joined: &Joined, bus: &Bus) -> Option<CUdeviceptr> {
-    Some((*joined.header.get()?)?.device(bus.notice_word()))
 }

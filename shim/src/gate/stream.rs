@@ -218,6 +218,10 @@ impl Placed {
 /// Whether what is put into the stream now runs at once: it is idle, and so is the legacy default stream, if it is one of
 /// those that wait for that.
 pub(crate) fn is_next_to_run(stream: CUstream) -> bool {
+    // Nor is asked while any stream is captured: that may end the capture.
+    if captures::any() {
+        return false;
+    }
     let legacy = CU_STREAM_LEGACY as CUstream;
     // SAFETY: the caller found that the stream is not being captured, and for the other that is asked first.
     let is_idle = |stream| real::cuStreamQuery.get().is_some_and(|query| unsafe { query(stream) } == CUDA_SUCCESS);

@@ -1,56 +1,99 @@
 //! The device's queues, which streams share: what is submitted behind a wait in the same queue waits with it.
 //!
-//! `CUDA_DEVICE_MAX_CONNECTIONS` says how many there are; a program that does not ask has 8, and 2 under MPS. A stream takes
-//! one without waits while there is one, as was seen on an H200 (`tests/gpu/programs/queues.c`): with `n` queues kernels and
-//! copies went through beside up to `n - 1` waiting streams, whichever those were. There, copies sometimes went through
-//! beside more of them; here they do not. Kernels and copies hold nobody up in a queue: the device has them side by side.
+//! Some are for kernels and some for copies; a wait goes to one of the kind that its stream's last command went to. How many
+//! there are for kernels is `CUDA_DEVICE_MAX_CONNECTIONS`: 8, and 2 under MPS, where nothing is asked for; and with two there
+//! are four for copies (seen on an H200, `tests/gpu/programs/queues.c`; for other numbers the same ratio is supposed, but with
+//! one there is one in all). A stream takes the one with the fewest waits: with `n` queues, all went through beside up to
+//! `n - 1` waiting streams, whichever those were. What is no wait holds nobody up: the device has kernels and copies side by
+//! side.
 
 use super::command::Command;
 use super::lock;
 use super::stream::Fence;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, OnceLock};
+
+/// What a queue is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Kernels,
+    Copies,
+}
 
 /// A wait that may not be over: whose, and where.
 struct Wait {
     stream: u64,
+    kind: Kind,
     queue: usize,
     until: Fence,
 }
 
-static WAITS: Mutex<Vec<Wait>> = Mutex::new(Vec::new());
+#[derive(Default)]
+struct Queues {
+    waits: Vec<Wait>,
+    /// By stream: where its last command went, if not to kernels.
+    last: BTreeMap<u64, Kind>,
+}
 
-fn number() -> usize {
-    static NUMBER: OnceLock<usize> = OnceLock::new();
+static QUEUES: Mutex<Queues> = Mutex::new(Queues { waits: Vec::new(), last: BTreeMap::new() });
+
+fn number(kind: Kind) -> usize {
+    static ASKED: OnceLock<usize> = OnceLock::new();
     let unasked = || if super::device::has_mps() { 2 } else { 8 };
     let asked = || std::env::var("CUDA_DEVICE_MAX_CONNECTIONS").ok()?.parse().ok();
-    *NUMBER.get_or_init(|| asked().unwrap_or_else(unasked).clamp(1, 32))
-}
-
-/// The queue that the stream's next command goes to: that of its last wait, or the one with the fewest.
-fn queue_of(waits: &[Wait], stream: u64) -> usize {
-    let own = waits.iter().rev().find(|wait| wait.stream == stream).map(|wait| wait.queue);
-    let waiting = |&queue: &usize| waits.iter().filter(|wait| wait.queue == queue).count();
-    own.unwrap_or_else(|| (0..number()).min_by_key(waiting).unwrap_or(0))
-}
-
-/// What a command of the stream that is submitted now stands behind.
-pub(super) fn in_front(stream: u64) -> Vec<Fence> {
-    let mut waits = lock(&WAITS);
-    waits.retain(|wait| !wait.until.is_reached());
-    let queue = queue_of(&waits, stream);
-    waits.iter().filter(|wait| wait.queue == queue).map(|wait| wait.until.clone()).collect()
-}
-
-/// A command of the stream was submitted that is over at the fence.
-pub(super) fn submitted(is_wait: bool, stream: u64, fence: &Fence) {
-    if is_wait {
-        let mut waits = lock(&WAITS);
-        let queue = queue_of(&waits, stream);
-        waits.push(Wait { stream, queue, until: fence.clone() });
+    let kernels = *ASKED.get_or_init(|| asked().unwrap_or_else(unasked).clamp(1, 32));
+    match kind {
+        Kind::Kernels => kernels,
+        Kind::Copies if kernels == 1 => 1,
+        Kind::Copies => 2 * kernels,
     }
 }
 
-/// Whether the command holds up what is behind it in its queue.
-pub(super) fn is_wait(command: &Command) -> bool {
-    matches!(command, Command::WaitValue(_) | Command::Await(_))
+impl Queues {
+    /// Where the stream's next command goes: to the queue of its last wait, or to the one with the fewest.
+    fn place(&self, stream: u64, command: &Command) -> (Kind, usize) {
+        let kind = match command {
+            Command::Copy(_) => Kind::Copies,
+            Command::Launch(_) | Command::Graph(_) => Kind::Kernels,
+            _ => self.last.get(&stream).copied().unwrap_or(Kind::Kernels),
+        };
+        // Of one queue in all, both kinds are the same.
+        let kind = if number(kind) == 1 { Kind::Kernels } else { kind };
+        let there = || self.waits.iter().filter(move |wait| wait.kind == kind);
+        let own = there().rev().find(|wait| wait.stream == stream).map(|wait| wait.queue);
+        let waiting = |&queue: &usize| there().filter(|wait| wait.queue == queue).count();
+        (kind, own.unwrap_or_else(|| (0..number(kind)).min_by_key(waiting).unwrap_or(0)))
+    }
+}
+
+/// Where a command goes, what is in front of it there, and whether it holds up what comes behind.
+pub(super) struct Place {
+    stream: u64,
+    kind: Kind,
+    queue: usize,
+    waits: bool,
+    pub(super) in_front: Vec<Fence>,
+}
+
+impl Place {
+    /// Where a command of the stream that is submitted now goes.
+    pub(super) fn of(stream: u64, command: &Command) -> Place {
+        let mut queues = lock(&QUEUES);
+        queues.waits.retain(|wait| !wait.until.is_reached());
+        let (kind, queue) = queues.place(stream, command);
+        let there = queues.waits.iter().filter(|wait| (wait.kind, wait.queue) == (kind, queue));
+        let in_front = there.map(|wait| wait.until.clone()).collect();
+        let waits = matches!(command, Command::WaitValue(_) | Command::Await(_));
+        Place { stream, kind, queue, waits, in_front }
+    }
+
+    /// The command was submitted, and is over at the fence.
+    pub(super) fn submitted(&self, fence: &Fence) {
+        let mut queues = lock(&QUEUES);
+        queues.last.insert(self.stream, self.kind);
+        if self.waits {
+            let Place { stream, kind, queue, .. } = *self;
+            queues.waits.push(Wait { stream, kind, queue, until: fence.clone() });
+        }
+    }
 }

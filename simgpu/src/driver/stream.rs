@@ -201,8 +201,8 @@ impl Stream {
         }
         self.check_implicit()?;
         let _inside = DOOR.read().unwrap_or_else(PoisonError::into_inner);
-        let is_wait = queues::is_wait(&command);
-        let after = self.foreign_fences().into_iter().chain(queues::in_front(self.id)).collect();
+        let place = queues::Place::of(self.id, &command);
+        let after = self.foreign_fences().into_iter().chain(place.in_front.iter().cloned()).collect();
         let queued = Queued { command, after, at: now() };
         let mut queue = lock(&self.queue);
         if !queue.worker {
@@ -215,7 +215,7 @@ impl Stream {
         queue.submitted += 1;
         let fence = Fence { stream: self.clone(), commands: queue.submitted };
         drop(queue);
-        queues::submitted(is_wait, self.id, &fence);
+        place.submitted(&fence);
         self.changed.notify_all();
         Ok(fence)
     }
@@ -225,7 +225,8 @@ impl Stream {
     pub(crate) fn submit_and_wait(self: &Arc<Self>, command: Command) -> Outcome {
         self.check_waiting()?;
         drop(DOOR.read().unwrap_or_else(PoisonError::into_inner));
-        let after: Vec<_> = self.foreign_fences().into_iter().chain(queues::in_front(self.id)).collect();
+        let after: Vec<_> =
+            self.foreign_fences().into_iter().chain(queues::Place::of(self.id, &command).in_front).collect();
         let mut queue = lock(&self.queue);
         if queue.busy || !queue.waiting.is_empty() || !after.is_empty() {
             drop(queue);

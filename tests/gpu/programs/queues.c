@@ -1,7 +1,7 @@
-/* Which streams wait for each other because they share one of the device's queues: queues [STREAMS]
+/* Which streams wait for each other because they share one of the device's queues: queues [STREAMS [KIB]]
  *
  * One stream is made to wait for a word in memory, or for a kernel that waits for one, and another does something that has
- * nothing to do with it. Says for each kind of stream and of work how many of the waiting streams it passed within 5 ms.
+ * nothing to do with it, copies of so many KiB among it (the driver puts small ones elsewhere than large ones). Says for each kind of stream and of work how many of the waiting streams it passed within 5 ms.
  * Then for how many that wait at once it did. CUDA_DEVICE_MAX_CONNECTIONS says how many queues there are. Prints a line of
  * JSON for each case.
  */
@@ -31,6 +31,11 @@ typedef void *S;
     F(cuStreamCreateWithPriority, (S *, unsigned, int))                                                  \
     F(cuMemcpyHtoDAsync_v2, (D, const void *, size_t, S))                                                \
     F(cuMemcpyDtoHAsync_v2, (void *, D, size_t, S))                                                      \
+    F(cuStreamCreate, (S *, unsigned))                                                                   \
+    F(cuStreamQuery, (S))                                                                                \
+    F(cuEventCreate, (void **, unsigned))                                                                \
+    F(cuEventRecord, (void *, S))                                                                        \
+    F(cuStreamWaitEvent, (S, void *, unsigned))                                                          \
     F(cuStreamWaitValue32_v2, (S, D, uint32_t, unsigned))                                                \
     F(cuStreamWriteValue32_v2, (S, D, uint32_t, unsigned))
 
@@ -47,7 +52,8 @@ static const char *MODULE =
     "look:\n  ld.volatile.u32 %v, [%w];\n  sub.u32 %v, %v, %n;\n  setp.lt.s32 %p, %v, 0;\n  @%p bra look;\n  ret;\n}\n"
     ".visible .entry nothing()\n{\n  ret;\n}\n";
 
-enum { CRUMB = 16, GEQ = 0, BIG = 1 << 20 };
+enum { GEQ = 0, BIG = 1 << 20 };
+static size_t bytes = 16;
 static volatile uint32_t *words;
 static unsigned char *host;
 static D words_at, memory;
@@ -65,15 +71,15 @@ static void make_wait(int how, S stream, uint32_t number) {
     void *arguments[] = {&words_at, &number};
     switch (how) {
     case 1:
-        TRY(cuMemcpyHtoDAsync_v2(memory, host, CRUMB, stream));
+        TRY(cuMemcpyHtoDAsync_v2(memory, host, bytes, stream));
         /* fall through */
     case 0:
         TRY(cuStreamWaitValue32_v2(stream, words_at, number, GEQ));
         break;
     case 2:
         TRY(cuLaunchKernel(hold, 1, 1, 1, 1, 1, 1, 0, stream, arguments, NULL));
-        TRY(cuMemcpyHtoDAsync_v2(memory, host, CRUMB, stream));
-        TRY(cuMemcpyDtoHAsync_v2(host, memory, CRUMB, stream));
+        TRY(cuMemcpyHtoDAsync_v2(memory, host, bytes, stream));
+        TRY(cuMemcpyDtoHAsync_v2(host, memory, bytes, stream));
         break;
     case 3:
         TRY(cuLaunchKernel(hold, 1, 1, 1, 1, 1, 1, 0, stream, arguments, NULL));
@@ -84,7 +90,7 @@ static void make_wait(int how, S stream, uint32_t number) {
 static const char *WORK[] = {"copy", "wait, copy", "kernel", "wait, kernel", "write"};
 static int passes(int what, S stream, uint32_t number) {
     if (what == 1 || what == 3) TRY(cuStreamWaitValue32_v2(stream, words_at + 8, number, GEQ));
-    if (what == 0 || what == 1) TRY(cuMemcpyHtoDAsync_v2(memory + BIG, host, CRUMB, stream));
+    if (what == 0 || what == 1) TRY(cuMemcpyHtoDAsync_v2(memory + BIG, host, bytes, stream));
     if (what == 2 || what == 3) TRY(cuLaunchKernel(nothing, 1, 1, 1, 1, 1, 1, 0, stream, NULL, NULL));
     TRY(cuStreamWriteValue32_v2(stream, words_at + 4, number, 0));
     for (double begun = now(); now() - begun < 5e-3;)
@@ -92,8 +98,35 @@ static int passes(int what, S stream, uint32_t number) {
     return 0;
 }
 
+/* Whether a stream in which nothing is but a wait says that it has work to do (600) or none (0). */
+static void query(S other, uint32_t *number) {
+    S stream[3] = {NULL, NULL, (S)2};
+    static const char *KINDS[] = {"non-blocking", "blocking", "per-thread"};
+    void *event;
+    TRY(cuStreamCreate(&stream[0], 1));
+    TRY(cuStreamCreate(&stream[1], 0));
+    TRY(cuEventCreate(&event, 2));
+    for (int i = 0; i < 3; i++)
+        for (int by_event = 0; by_event < 2; by_event++) {
+            int before = cuStreamQuery(stream[i]);
+            ++*number;
+            if (by_event) {
+                TRY(cuStreamWaitValue32_v2(other, words_at, *number, GEQ));
+                TRY(cuEventRecord(event, other));
+                TRY(cuStreamWaitEvent(stream[i], event, 0));
+            } else TRY(cuStreamWaitValue32_v2(stream[i], words_at, *number, GEQ));
+            int meanwhile = cuStreamQuery(stream[i]);
+            words[0] = *number;
+            TRY(cuCtxSynchronize());
+            printf("{\"query\": \"%s\", \"wait\": \"%s\", \"before\": %d, \"meanwhile\": %d, \"after\": %d}\n", KINDS[i],
+                   by_event ? "event" : "word", before, meanwhile, cuStreamQuery(stream[i]));
+        }
+}
+
 int main(int argc, char **argv) {
     int streams = argc > 1 ? atoi(argv[1]) : 12, least, greatest;
+    if (argc > 2) bytes = (size_t)atoi(argv[2]) << 10;
+    if (bytes > BIG) return 2;
     void *cuda = dlopen("libcuda.so.1", RTLD_NOW | RTLD_GLOBAL), *context, *module;
     if (!cuda) { fprintf(stderr, "%s\n", dlerror()); return 1; }
     FUNCTIONS(LOOK_UP)
@@ -127,6 +160,9 @@ int main(int argc, char **argv) {
     }
     TRY(cuCtxSynchronize());
     words[0] = number;
+    uint32_t numbers = number;
+    query(waiting[0], &numbers);
+    number = numbers;
     for (int how = 0; how < 4; how++)
         for (int what = 0; what < 5; what++) {
             printf("{\"waits for\": \"%s\", \"work\": \"%s\", \"streams\": %d, \"passed\": {", WAITS[how], WORK[what], streams);
@@ -143,7 +179,7 @@ int main(int argc, char **argv) {
             printf("}}\n");
             fflush(stdout);
         }
-    for (int how = 0; how < 3; how += 2)
+    for (int how = 0; how < 4; how++)
         for (int what = 0; what < 4; what++) {
             printf("{\"wait at once for\": \"%s\", \"work\": \"%s\", \"passed so many\": {", WAITS[how], WORK[what]);
             for (int i = 0; i < others; i += others - 1) {

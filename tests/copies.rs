@@ -104,9 +104,10 @@ fn large_copies_go_past_the_engine_beside_a_latency_sensitive_tenant_and_arrive(
     let _other = Copier::start(&place, "ls", &["ls", "64K", "1000"]);
     let ferried = |flags: &[&str], mps| every_kind_arrives(&place, flags, mps)["ferried_bytes"].as_u64();
     // On a busy machine a stream's trial may take too long, and its copies stay with the engine.
-    assert!((0..5).any(|_| ferried(&["--class", "be"], true) > Some(0)));
-    assert_eq!(ferried(&["--class", "be", "--copies", "engine"], true), Some(0), "the operator wants the engine");
-    assert_eq!(ferried(&["--class", "be"], false), Some(0), "kernels of two processes do not run side by side");
+    let ferry = ["--class", "be", "--copies", "ferry"];
+    assert!((0..5).any(|_| ferried(&ferry, true) > Some(0)));
+    assert_eq!(ferried(&["--class", "be"], true), Some(0), "the operator has not asked for it");
+    assert_eq!(ferried(&ferry, false), Some(0), "kernels of two processes do not run side by side");
 }
 
 /// A program whose kernel has every SM and waits for a copy, which then cannot be done by a kernel.
@@ -139,7 +140,7 @@ fn a_copy_that_a_kernel_waits_for_with_every_sm_arrives() {
         // On a busy machine a stream's trial may take too long, and its copies stay with the engine.
         let went_past = (0..5).any(|_| {
             let mut command =
-                place.missile(&["run", "--sim", "h200", "--color", "off", "--class", "be", "--copies", "on", "--"]);
+                place.missile(&["run", "--sim", "h200", "--color", "off", "--class", "be", "--copies", "ferry", "--"]);
             command.arg(HELD.built()).args([meanwhile, first]).env("SIMGPU_MPS", "1");
             let mut tenant = Held::start_listening(&mut command);
             let said = tenant.says();
@@ -164,7 +165,8 @@ fn copies_stay_with_the_engine_where_it_could_not_take_them_back() {
     }
     let (place, _arbiter) = place(&[]);
     let _other = Copier::start(&place, "ls", &["ls", "64K", "1000"]);
-    let mut command = place.missile(&["run", "--sim", "h200", "--color", "off", "--class", "be", "--"]);
+    let mut command =
+        place.missile(&["run", "--sim", "h200", "--color", "off", "--class", "be", "--copies", "ferry", "--"]);
     command.arg(HELD.built()).arg("two").env("SIMGPU_MPS", "1").env("CUDA_DEVICE_MAX_CONNECTIONS", "1");
     let mut tenant = Held::start_listening(&mut command);
     let said = tenant.says();
@@ -192,10 +194,10 @@ fn large_latency_sensitive_copies_give_notice_to_those_that_go_past_the_engine()
         bulk.kill();
         after - before
     };
-    assert_eq!(notices("1M", "engine"), 0, "nothing goes past the engine");
-    assert_eq!(notices("64K", "on"), 0, "a small copy is hardly delayed");
+    assert_eq!(notices("1M", "on"), 0, "nothing goes past the engine");
+    assert_eq!(notices("64K", "ferry"), 0, "a small copy is hardly delayed");
     // On a busy machine a stream's trial may take too long, and its copies stay with the engine.
-    assert!((0..5).any(|_| notices("1M", "on") > 10));
+    assert!((0..5).any(|_| notices("1M", "ferry") > 10));
 }
 
 #[test]

@@ -39,10 +39,10 @@ impl ColorChoice {
 /// How a tenant's copies go where others want the bus too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CopyChoice {
-    /// In turn; beside latency-sensitive tenants large ones by a small kernel, which leaves them the copy engine.
-    On,
     /// In turn, by the copy engine.
-    Engine,
+    On,
+    /// In turn; beside latency-sensitive tenants large ones by a small kernel, which leaves them the copy engine.
+    Ferry,
     /// As without Missile.
     Off,
 }
@@ -203,7 +203,7 @@ fn sms(text: &str) -> Option<SmChoice> {
 fn copies(text: &str) -> Option<CopyChoice> {
     match text {
         "on" => Some(CopyChoice::On),
-        "engine" => Some(CopyChoice::Engine),
+        "ferry" => Some(CopyChoice::Ferry),
         "off" => Some(CopyChoice::Off),
         _ => None,
     }

@@ -6,6 +6,8 @@
 //! H200 a 256 KiB copy took 25 to 33 us at p99 beside two such blocks that moved 49 GB/s, 22 us alone, and 746 us beside
 //! the engine at 54 GB/s (docs/decisions/020). Only towards the device: what SMs write to the host clogs the bus.
 //!
+//! Only where the operator asks for it (`MISSILE_COPIES=ferry`, docs/decisions/021).
+//!
 //! It must never be told from the copy engine by what a program sees of its copies, and above all never hang where the
 //! engine would not have: a kernel waits where others fill every SM. So the kernel runs in a stream of the library's own
 //! ([`berth`], of which each context has one: [`harbor`]), the program's stream only waits for its answer, and where it
@@ -48,7 +50,7 @@ pub(crate) struct Crossing {
 
 /// Readies the current context, which is new; `primary` says that it is its device's.
 pub(crate) fn prepare(joined: &Joined, primary: bool) -> Option<()> {
-    if joined.settings.copies != CopyChoice::On || joined.settings.class != Class::Be {
+    if joined.settings.copies != CopyChoice::Ferry || joined.settings.class != Class::Be {
         return None;
     }
     let current = Current::get()?;
@@ -63,7 +65,7 @@ pub(crate) fn take(joined: &Joined, crossing: Crossing) -> Option<()> {
     let Crossing { to, from, stream, gpu, bus } = crossing;
     let (dst, src) = (to.start.get(), from as u64);
     let fits = to.len >= LEAST && dst.is_multiple_of(kernel::UNIT) && src.is_multiple_of(kernel::UNIT);
-    if !fits || joined.settings.copies != CopyChoice::On || !watchdog::runs() {
+    if !fits || joined.settings.copies != CopyChoice::Ferry || !watchdog::runs() {
         return None;
     }
     // A stream that waits for its turn holds one of the device's queues, which the kernel might come to stand in.

@@ -4,18 +4,20 @@
 //! back; where they have none, not even that. A best-effort tenant's copy is cut into pieces, each of which waits for the arbiter's leave: on a
 //! stream by stream memory operations on the lane ([`stream`]; the host thread goes on at once), in a blocking call on the
 //! calling thread ([`blocking`]). What the driver takes as one, such as a batch or a graph, waits as one piece. Beside a
-//! latency-sensitive tenant alone, large copies to the device go past the copy engine ([`ferry`]), and that tenant gives
-//! notice of its own ([`notice`]).
+//! latency-sensitive tenant alone, large copies to the device go past the copy engine where the operator asks for it
+//! ([`ferry`]), and that tenant gives notice of its own ([`notice`]).
 
 mod blocking;
 mod copy;
+mod idle;
 mod mapped;
 mod notice;
 mod stream;
 
 pub(crate) use blocking::blocking;
+pub(crate) use idle::is_next_to_run;
 pub(crate) use mapped::{Mapped, MaybeMapped};
-pub(crate) use stream::{around, forget, in_stream, is_next_to_run};
+pub(crate) use stream::{around, forget, in_stream};
 
 use crate::cut::{Extent, Parts};
 use crate::decision::{Decision, Why};
@@ -24,7 +26,7 @@ use crate::traffic::{self, Ends, Load, Span, Traffic};
 use crate::{fault, ferry, gpus, real};
 use abi::cuda::{CUDA_SUCCESS, CUstream};
 use copy::Copy;
-use region::{Bus, Class, Direction, LANES, Lane, Regime};
+use region::{Bus, Class, Direction, LANES, Lane, Notice, Regime};
 use settings::CopyChoice;
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
@@ -48,6 +50,8 @@ struct Turn {
     /// Its parts, each of which is a piece; `None` for a copy that goes as one.
     parts: Option<Parts>,
     bytes: Bytes,
+    /// What it tells of itself.
+    notice: Option<Notice>,
 }
 
 impl Turn {
@@ -68,6 +72,10 @@ impl Turn {
 
     fn lane(&self, lane: usize) -> &'static Lane {
         self.joined.slot().lane(self.gpu, self.direction, lane)
+    }
+
+    fn bus(&self) -> &'static Bus {
+        self.joined.region.layout().header.gpus[self.gpu].bus(self.direction)
     }
 
     /// Lets the arbiter know that somebody asks; only who waits for leave has to wake it.
@@ -133,11 +141,10 @@ fn decide(joined: &'static Joined, gpu: usize, load: Load, place: Place) -> Deci
         return Decision::PassThrough(Why::ArbiterSilent);
     }
     let waits = joined.settings.class == Class::Be;
-    if !waits {
-        notice::give(joined, bus, load.bytes, place);
-    }
+    let notice = if waits { None } else { notice::due(bus, load.bytes, place) };
     // To show itself takes a write in the stream behind the copy, which is worth it only where pieces are to be held.
     if !waits && !bus.is_in_pieces() {
+        notice.inspect(|&notice| notice::give(joined, bus, notice, place));
         return Decision::PassThrough(Why::GoesFirst);
     }
     // Beside other best-effort tenants it has to take turns with them, which the engine's pieces do.
@@ -151,7 +158,7 @@ fn decide(joined: &'static Joined, gpu: usize, load: Load, place: Place) -> Deci
     }
     let cut = load.cut.filter(|_| waits);
     let parts = cut.and_then(|(extent, ends)| parts(extent, ends, bus.piece()));
-    Decision::Govern(How::InTurn(Turn { joined, gpu, direction: load.direction, parts, bytes: load.bytes }))
+    Decision::Govern(How::InTurn(Turn { joined, gpu, direction: load.direction, parts, bytes: load.bytes, notice }))
 }
 
 /// What the ferry needs to know of a copy, where it is one that it may take: one stretch to the device, in a stream.

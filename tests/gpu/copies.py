@@ -156,12 +156,12 @@ def sensitive(setup, ways):
         small, bulk = copier("ls", "256K", 500, to_host=way), copier("bulk", "64M", to_host=way, seconds=options.seconds + 0.3)
         ls = rounds(f"{setup} ls-alone {name}", [("ls", 1024, small)], ("off", "on"))
         whole = rounds(f"{setup} be-alone {name}", [("be", 1024, bulk)], ("off",))
-        both = rounds(f"{setup} ls-beside-be {name}", [("ls", 1024, small), ("be", 1024, bulk)], ("off", "engine", "on"), keep_top=True)
+        both = rounds(f"{setup} ls-beside-be {name}", [("ls", 1024, small), ("be", 1024, bulk)], ("off", "on", "ferry"), keep_top=True)
         for govern in ("off", "on"):
             row(f"{setup}, 256 KiB {name} alone, copies {govern}", f"p50 {median(ls[govern], 0, 'p50_us'):.1f} p99 {median(ls[govern], 0, 'p99_us'):.1f} us")
-        left = median(whole["off"], 0, "gbps") - median(both["on"], 0, "gbps")
+        left = median(whole["off"], 0, "gbps") - median(both["ferry"], 0, "gbps")
         row(f"{setup}, 64 MiB {name} alone", f"{median(whole['off'], 0, 'gbps'):.2f} GB/s")
-        for govern in ("off", "engine", "on"):
+        for govern in ("off", "on", "ferry"):
             runs = both[govern]
             p99, rate = median(runs, 0, "p99_us"), median(runs, 1, "gbps")
             row(f"{setup}, beside each other, copies {govern}", f"p50 {median(runs, 0, 'p50_us'):.1f} p99 {p99:.1f} us, bulk {rate:.2f} GB/s, arbiter {statistics.median(run[-1] for run in runs):.2f} cores",
@@ -173,7 +173,7 @@ def large():
     programs = [("ls", 1024, copier("ls", "16M", 2000)), ("be", 1024, copier("bulk", "64M", seconds=options.seconds + 0.3))]
     alone = rounds("large alone", programs[:1], ("off",))["off"]
     row("16 MiB of a latency-sensitive tenant alone", f"p50 {median(alone, 0, 'p50_us'):.0f} p99 {median(alone, 0, 'p99_us'):.0f} us")
-    for govern, runs in rounds("large beside be", programs, ("off", "engine", "on")).items():
+    for govern, runs in rounds("large beside be", programs, ("off", "on", "ferry")).items():
         row(f"beside each other, copies {govern}", f"p50 {median(runs, 0, 'p50_us'):.0f} p99 {median(runs, 0, 'p99_us'):.0f} us, bulk {median(runs, 1, 'gbps'):.2f} GB/s")
 
 
@@ -213,7 +213,7 @@ def directions():
 def first():
     """What a stream's first copy costs its caller, beside a latency-sensitive tenant."""
     programs = [("ls", 1024, copier("ls", "256K", 500)), ("be", 1024, [*copier("first", "8M"), "12"])]
-    found = rounds("first", programs, ("off", "engine", "on"))
+    found = rounds("first", programs, ("off", "on", "ferry"))
     for govern, runs in found.items():
         middle = {which: [call for run in runs for call in run[1][f"{which}_calls_us"]] for which in ("first", "second")}
         row(f"the call of a stream's copy, copies {govern}", "  ".join(f"{which}: median {statistics.median(calls):.0f} longest {max(calls):.0f} us" for which, calls in middle.items()))
@@ -226,7 +226,7 @@ def pytorch():
     seconds = options.seconds * 2
     server = [sys.executable, LOADER, "serve", str(seconds)]
     half = lambda runs, model, key: statistics.median(run[0][model][key] for run in runs)
-    setups = [("alone", None, ("off",)), ("beside a pinned job", "pinned", ("off", "engine", "on")), ("beside a pageable job", "pageable", ("off", "on"))]
+    setups = [("alone", None, ("off",)), ("beside a pinned job", "pinned", ("off", "on", "ferry")), ("beside a pageable job", "pageable", ("off", "on"))]
     found = {}
     # By turns, round by round: the host's own speed varies.
     for index in range(options.rounds):

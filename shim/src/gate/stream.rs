@@ -1,6 +1,8 @@
 //! Copies in the order of a stream: the stream itself asks and waits, by memory operations on a lane.
 
+use super::idle::{self, is_next_to_run};
 use super::mapped::Mapped;
+use super::notice;
 use super::{BLOCKING_LANE, Copy, How, Place, Turn, consider, count, decide, turn_of};
 use crate::cut::Part;
 use crate::decision::{Decision, Why};
@@ -8,8 +10,7 @@ use crate::traffic::{Load, Loads, Traffic};
 use crate::{captures, fault, real, watchdog};
 use abi::cuda::*;
 use region::{Direction, GPUS, LANES, Lane};
-use std::ffi::c_uint;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{MutexGuard, PoisonError, TryLockError};
 
 /// A copy in the order of a stream. `copy` hands a part to the driver, or with none what the caller asked for.
@@ -31,6 +32,7 @@ pub(crate) fn in_stream(traffic: Traffic, stream: CUstream, copy: impl FnMut(Opt
 }
 
 /// What becomes of a copy in a stream.
+#[expect(clippy::large_enum_variant, reason = "a box would be an allocation for each copy")]
 enum Way {
     Lane(Placed),
     Ferried,
@@ -75,6 +77,9 @@ pub(crate) fn around(loads: Loads, stream: CUstream, forward: impl FnOnce() -> C
 /// long kernel; so a stream takes a lane that has nothing in it.
 static OWNERS: [[[AtomicUsize; LANES]; 2]; GPUS] =
     [const { [const { [const { AtomicUsize::new(0) }; LANES] }; 2] }; GPUS];
+
+/// See [`idle::is_about_to_run`].
+static SKIPS: [[AtomicU8; 2]; GPUS] = [const { [const { AtomicU8::new(0) }; 2] }; GPUS];
 
 impl Turn {
     /// The lane for the stream's next copy, with its order held: the one in which it has copies already, or an empty
@@ -165,9 +170,18 @@ impl Placed {
     /// other's slice is over. With asks in the stream a latency-sensitive copy took 1063 us at p99, and a best-effort
     /// tenant with small copies had a tenth of the bus instead of its half (measured on H200 and H100).
     fn ask(&self, last: u32) -> bool {
-        if is_next_to_run(self.gate.stream) {
+        let (bus, notice) = (self.turn.bus(), self.turn.notice);
+        let comes_now = match self.turn.waits() {
+            true => is_next_to_run(self.gate.stream),
+            false => idle::is_about_to_run(self.gate.stream, &SKIPS[self.turn.gpu][self.turn.direction as usize]),
+        };
+        if comes_now {
             self.lane.ask(last);
+            notice.inspect(|&notice| bus.give(notice));
             return true;
+        }
+        if let Some(notice) = notice {
+            notice::put(self.turn.joined, bus, self.gate.stream, notice);
         }
         self.gate.write(self.gate.asked, last)
     }
@@ -214,30 +228,6 @@ impl Placed {
         }
     }
 }
-
-/// Whether what is put into the stream now runs at once: it is idle, and so is the legacy default stream, if it is one of
-/// those that wait for that.
-pub(crate) fn is_next_to_run(stream: CUstream) -> bool {
-    // Nor is asked while any stream is captured: that may end the capture.
-    if captures::any() {
-        return false;
-    }
-    let legacy = CU_STREAM_LEGACY as CUstream;
-    // SAFETY: the caller found that the stream is not being captured, and for the other that is asked first.
-    let is_idle = |stream| real::cuStreamQuery.get().is_some_and(|query| unsafe { query(stream) } == CUDA_SUCCESS);
-    if !is_idle(stream) {
-        return false;
-    }
-    let mut flags = 0;
-    // SAFETY: the function writes the flags of a stream that lives.
-    let told = real::cuStreamGetFlags.get().is_some_and(|ask| unsafe { ask(stream, &mut flags) } == CUDA_SUCCESS);
-    stream == legacy
-        || (told && flags & CU_STREAM_NON_BLOCKING != 0)
-        || (!captures::may_go_on(legacy) && is_idle(legacy))
-}
-
-/// cuda.h: `CU_STREAM_NON_BLOCKING`.
-const CU_STREAM_NON_BLOCKING: c_uint = 1;
 
 impl Drop for Placed {
     fn drop(&mut self) {

@@ -211,6 +211,19 @@ fn a_latency_sensitive_tenant_waits_for_nothing_beside_a_best_effort_one() {
     assert_eq!((&top["copy_wait_us_p99"], &top["gate_timeouts"]), (&0.into(), &0.into()), "{top}");
 }
 
+#[test]
+fn not_even_the_first_copy_of_a_best_effort_tenant_goes_whole_beside_a_latency_sensitive_one() {
+    let (place, _arbiter) = place(&[]);
+    // It copies now and then, and is at rest when the other comes.
+    let _other = Copier::start(&place, "ls", &["ls", "2M", "300000"]);
+    let mut bulk = place.tenant(&["--class", "be", "--color", "off"], "copier", &["bulk", "8M", "--seconds", "3600"]);
+    let bulk = Held::start(&mut bulk);
+    let top =
+        place.wait_for_tenant(bulk.id(), "the bulk copier", |tenant| tenant["h2d_bytes"].as_u64() > Some(64 << 20));
+    bulk.kill();
+    assert_eq!(top["passed"]["uncontended"], Value::Null, "{top}");
+}
+
 /// The bytes a second of bulk copiers, given by size and weight, that copy side by side.
 fn rates<const N: usize>(place: &Place, tenants: [(&str, &str); N]) -> [f64; N] {
     let gate = place.path("go");

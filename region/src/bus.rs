@@ -6,9 +6,9 @@ use units::Bytes;
 /// Who uses a direction of a bus, and so how a best-effort copy has to go about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Regime {
-    /// At most one best-effort tenant, or latency-sensitive ones alone: copies go whole, at once.
+    /// At most one best-effort tenant: copies go whole, at once.
     Free,
-    /// One best-effort tenant beside latency-sensitive ones: it has to leave room for them.
+    /// Latency-sensitive tenants, and at most one best-effort one: it has to leave room for them, from its first copy on.
     Yield,
     /// Several best-effort tenants: they take turns.
     Share,
@@ -23,9 +23,9 @@ impl Regime {
     /// The regime of a direction that so many tenants of each class use.
     pub const fn of(latency_sensitive: usize, best_effort: usize) -> Self {
         match (latency_sensitive, best_effort) {
-            (_, 0) | (0, 1) => Regime::Free,
-            (_, 1) => Regime::Yield,
+            (0, 0 | 1) => Regime::Free,
             (0, _) => Regime::Share,
+            (_, 0 | 1) => Regime::Yield,
             _ => Regime::ShareAndYield,
         }
     }
@@ -200,8 +200,8 @@ mod tests {
 
     #[test]
     fn who_is_there_decides_how_best_effort_copies_go() {
-        assert_eq!([(0, 0), (3, 0), (0, 1)].map(|(ls, be)| Regime::of(ls, be)), [Regime::Free; 3]);
-        assert_eq!(Regime::of(1, 1), Regime::Yield);
+        assert_eq!([(0, 0), (0, 1)].map(|(ls, be)| Regime::of(ls, be)), [Regime::Free; 2]);
+        assert_eq!([(1, 0), (3, 0), (1, 1)].map(|(ls, be)| Regime::of(ls, be)), [Regime::Yield; 3]);
         assert_eq!(Regime::of(0, 2), Regime::Share);
         assert_eq!(Regime::of(1, 2), Regime::ShareAndYield);
     }

@@ -191,7 +191,7 @@ impl BusGate {
         found.next_due = self.line.next_due(&self.sizer, regime, now);
         found.shows_busy = self.meter.publish(bus, now);
         found.last_used = self.meter.last_used();
-        found.gated = regime != Regime::Free;
+        found.gated = self.meter.is_gated(now);
         found
     }
 

@@ -70,13 +70,24 @@ impl Meter {
         self.used.iter().flatten().map(|&(used, _)| used).max()
     }
 
-    /// Who uses the direction.
+    /// How copies go here, by who uses the direction.
     pub(crate) fn regime(&self, now: Nanos) -> Regime {
-        let users = |class, memory| {
-            let is_one = |&&(used, as_what): &&(Nanos, Class)| as_what == class && now.saturating_sub(used) < memory;
-            self.used.iter().flatten().filter(is_one).count()
+        Regime::of(self.users(Class::Ls, now), self.users(Class::Be, now))
+    }
+
+    /// Whether anyone takes turns or leaves room here: a best-effort tenant that is not alone.
+    pub(crate) fn is_gated(&self, now: Nanos) -> bool {
+        let best_effort = self.users(Class::Be, now);
+        best_effort > 0 && best_effort + self.users(Class::Ls, now) > 1
+    }
+
+    fn users(&self, class: Class, now: Nanos) -> usize {
+        let memory = match class {
+            Class::Ls => LS_MEMORY,
+            Class::Be => BE_MEMORY,
         };
-        Regime::of(users(Class::Ls, LS_MEMORY), users(Class::Be, BE_MEMORY))
+        let is_one = |&&(used, as_what): &&(Nanos, Class)| as_what == class && now.saturating_sub(used) < memory;
+        self.used.iter().flatten().filter(is_one).count()
     }
 
     /// Writes what there is to say into the region. True while the direction shows as busy.
@@ -125,6 +136,17 @@ mod tests {
         assert_eq!(meter.regime(at(1099)), Regime::Yield, "a latency-sensitive tenant is remembered for longer");
         meter.look(3, BE, 30, false, at(2150));
         assert_eq!(meter.regime(at(2150)), Regime::Free);
+    }
+
+    /// Or the first copy of whoever comes goes whole, until the arbiter has seen it.
+    #[test]
+    fn room_is_kept_for_a_latency_sensitive_tenant_that_is_alone() {
+        let mut meter = Meter::new([0; SLOTS]);
+        meter.look(7, Some(Class::Ls), 10, false, at(0));
+        assert_eq!((meter.regime(at(1999)), meter.is_gated(at(1999))), (Regime::Yield, false));
+        meter.look(3, BE, 10, false, at(1999));
+        assert_eq!((meter.regime(at(1999)), meter.is_gated(at(1999))), (Regime::Yield, true));
+        assert_eq!((meter.regime(at(2000)), meter.is_gated(at(2000))), (Regime::Free, false));
     }
 
     #[test]

@@ -75,7 +75,8 @@ impl Pace {
         }
         if found.last_used.is_some_and(|used| now.saturating_sub(used) < WARM) {
             return match quiet {
-                _ if !found.gated => Pause::Nap(Duration::from_millis(2)),
+                // One who comes beside a latency-sensitive tenant waits for leave with its first copy.
+                _ if !found.gated => Pause::Doze(Duration::from_millis(2)),
                 // Who copies back to back asks again at once, and would have to wake it.
                 _ if quiet < SPIN && self.may_spin => Pause::Spin,
                 _ if quiet < Nanos::from_micros(500) => Pause::Nap(Duration::from_micros(20)),
@@ -101,7 +102,7 @@ mod tests {
         assert_eq!(at(2, waits, true), Pause::Nap(Duration::from_micros(50)));
         assert_eq!(at(20, waits, true), Pause::Nap(Duration::from_micros(200)));
         assert_eq!(at(2000, outstanding, true), Pause::Doze(Duration::from_millis(2)));
-        assert_eq!(at(199, used, true), Pause::Nap(Duration::from_millis(2)));
+        assert_eq!(at(199, used, true), Pause::Doze(Duration::from_millis(2)));
         assert_eq!(at(199, Activity { gated: true, ..used }, true), Pause::Doze(Duration::from_millis(1)));
         assert_eq!(at(200, used, true), Pause::Sleep(Duration::from_secs(1)));
         assert_eq!(at(200, used, false), Pause::Sleep(Duration::from_secs(60)));

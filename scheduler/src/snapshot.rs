@@ -40,7 +40,7 @@ pub struct BusState {
     pub bytes: u64,
     /// Traffic of the last second against the busiest second seen, 0 to 1.
     pub busy_ratio: f64,
-    /// Whether best-effort copies wait or leave room because more than one tenant copies.
+    /// Whether a best-effort copy has to wait or to leave room.
     pub contended: bool,
     /// How best-effort copies go: `free`, `yield`, `share` or `share_and_yield`.
     pub regime: &'static str,

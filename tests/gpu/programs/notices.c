@@ -3,18 +3,6 @@
  * Copies 64 MiB to the device over and over by the library's kernel (shim/src/ferry.ptx), while a thread gives notice of
  * copies that nobody makes. Prints a line of JSON for each period and size of these. Needs no MPS.
  */
-#define _GNU_SOURCE
-#include <dlfcn.h>
-#include <pthread.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
-
-typedef unsigned long long D;
-typedef void *S;
-
 #define FUNCTIONS(F)                                                                                     \
     F(cuInit, (unsigned))                                                                                \
     F(cuDevicePrimaryCtxRetain, (void **, int))                                                          \
@@ -28,10 +16,8 @@ typedef void *S;
     F(cuStreamCreate, (S *, unsigned))                                                                   \
     F(cuStreamSynchronize, (S))
 
-#define FIELD(name, parameters) static int(*name) parameters;
-FUNCTIONS(FIELD)
-#define LOOK_UP(name, parameters) if (!(name = (int(*) parameters)dlsym(cuda, #name))) { fprintf(stderr, "no %s\n", #name); return 1; }
-#define TRY(call) do { int code_ = (call); if (code_) { fprintf(stderr, "%s: %d\n", #call, code_); exit(1); } } while (0)
+#include "driver.h"
+#include <pthread.h>
 
 /* As shim/src/ferry/kernel.rs launches it, and region/src/handover.rs has its words. */
 enum { BLOCKS = 2, THREADS = 544, DONE = 3, CANCELLED = 16, BULK = 64 << 20 };
@@ -39,12 +25,6 @@ enum { BLOCKS = 2, THREADS = 544, DONE = 3, CANCELLED = 16, BULK = 64 << 20 };
 static volatile uint32_t *words, *notice;
 static volatile int period_us, kib;
 static volatile unsigned given;
-
-static double now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return time.tv_sec + time.tv_nsec * 1e-9;
-}
 
 static void *give(void *unused) {
     unsigned number = 0;
@@ -69,9 +49,8 @@ int main(int argc, char **argv) {
     FILE *file = argc > 1 ? fopen(argv[1], "r") : NULL;
     static char text[1 << 16];
     if (!file || !fread(text, 1, sizeof text - 1, file)) { fprintf(stderr, "usage: notices FERRY.PTX [SECONDS]\n"); return 2; }
-    void *cuda = dlopen("libcuda.so.1", RTLD_NOW | RTLD_GLOBAL), *context, *module, *kernel, *host;
-    if (!cuda) { fprintf(stderr, "%s\n", dlerror()); return 1; }
-    FUNCTIONS(LOOK_UP)
+    void *context, *module, *kernel, *host;
+    load_driver();
     D to, from, words_at, notice_at;
     S stream;
     TRY(cuInit(0));

@@ -5,17 +5,6 @@
  * Then for how many that wait at once it did. CUDA_DEVICE_MAX_CONNECTIONS says how many queues there are. Prints a line of
  * JSON for each case.
  */
-#define _GNU_SOURCE
-#include <dlfcn.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
-
-typedef unsigned long long D;
-typedef void *S;
-
 #define FUNCTIONS(F)                                                                                     \
     F(cuInit, (unsigned))                                                                                \
     F(cuDevicePrimaryCtxRetain, (void **, int))                                                          \
@@ -39,10 +28,7 @@ typedef void *S;
     F(cuStreamWaitValue32_v2, (S, D, uint32_t, unsigned))                                                \
     F(cuStreamWriteValue32_v2, (S, D, uint32_t, unsigned))
 
-#define FIELD(name, parameters) static int(*name) parameters;
-FUNCTIONS(FIELD)
-#define LOOK_UP(name, parameters) if (!(name = (int(*) parameters)dlsym(cuda, #name))) { fprintf(stderr, "no %s\n", #name); return 1; }
-#define TRY(call) do { int code_ = (call); if (code_) { fprintf(stderr, "%s: %d\n", #call, code_); exit(1); } } while (0)
+#include "driver.h"
 
 static const char *MODULE =
     ".version 6.0\n.target sm_60\n.address_size 64\n"
@@ -58,12 +44,6 @@ static volatile uint32_t *words;
 static unsigned char *host;
 static D words_at, memory;
 static void *hold, *nothing;
-
-static double now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return time.tv_sec + time.tv_nsec * 1e-9;
-}
 
 /* words[0] is what the first stream waits for, words[1] says that the other has come through, words[2] is always far on. */
 static const char *WAITS[] = {"a word", "a word after a copy", "a kernel, then copies", "a kernel, then a word"};
@@ -127,9 +107,8 @@ int main(int argc, char **argv) {
     int streams = argc > 1 ? atoi(argv[1]) : 12, least, greatest;
     if (argc > 2) bytes = (size_t)atoi(argv[2]) << 10;
     if (bytes > BIG) return 2;
-    void *cuda = dlopen("libcuda.so.1", RTLD_NOW | RTLD_GLOBAL), *context, *module;
-    if (!cuda) { fprintf(stderr, "%s\n", dlerror()); return 1; }
-    FUNCTIONS(LOOK_UP)
+    void *context, *module;
+    load_driver();
     TRY(cuInit(0));
     TRY(cuDevicePrimaryCtxRetain(&context, 0));
     TRY(cuCtxSetCurrent(context));

@@ -5,7 +5,7 @@
 //
 // A shape is BLOCKSxTHREADSxLOADS (16-byte loads that a thread has under way), in pieces of so many MiB: `plain` in the
 // copies' own stream; `handed` in another one that waits for the copies' stream to ask and answers it, as Missile's ferry
-// does (region/src/handover.rs); with `pace` no faster than so many MB/s, by the GPU's clock. `engine` is the engine.
+// did (docs/decisions/020); with `pace` no faster than so many MB/s, by the GPU's clock. `engine` is the engine.
 #include <cuda.h>
 #include <cuda_runtime.h>
 

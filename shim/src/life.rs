@@ -16,7 +16,7 @@ pub(crate) struct Joined {
     pub(crate) settings: Settings,
     /// The region's entry of each GPU, by device ordinal.
     pub(crate) gpus: gpus::Entries,
-    /// Where the GPU sees this slot's lanes, and the region's header.
+    /// Where the GPU sees this slot's lanes, and the region's header if the tenant gives notice there.
     pub(crate) lanes: gate::MaybeMapped,
     pub(crate) header: gate::MaybeMapped,
     /// Set while the arbiter does not answer; copies then go ungated.

@@ -263,8 +263,8 @@ impl Berth {
     ) -> Option<bool> {
         let (wait, write) = (real::cuStreamWaitValue32_v2.get()?, real::cuStreamWriteValue32_v2.get()?);
         let copy = real::cuMemcpyHtoDAsync_v2.get()?;
-        // A wait that is over before all. Beside other streams' waits the rest went through with one, and without one only
-        // beside few of them (docs/decisions/021).
+        // A wait that is over before all: small copies went through beside others' waits with one where they did not without,
+        // and large ones either way (docs/decisions/021).
         let over = self.trial.1 + Trial::OVER;
         // SAFETY: words and a stream of ours. Both ranges are ours as well, or the program gave them to this copy until its
         // stream is past it, which waits for the answer.

@@ -62,7 +62,7 @@ impl Trial {
 const _: () = {
     use std::mem::offset_of;
     assert!(size_of::<Trial>() == 128 && offset_of!(Trial, here) == 0 && offset_of!(Trial, let_go) == 4);
-    assert!(offset_of!(Trial, passed) == 8);
+    assert!(offset_of!(Trial, passed) == 8 && Trial::OVER >= offset_of!(Trial, reserved) as u64);
 };
 
 /// The memory that a context's streams and kernels see.

@@ -4,6 +4,7 @@ use crate::life::Joined;
 use crate::log::warning;
 use crate::real;
 use abi::cuda::*;
+use region::Class;
 use std::sync::OnceLock;
 
 /// Some pages: where they begin here, and where the GPU has them.
@@ -48,12 +49,17 @@ impl Mapped {
         })
     }
 
-    /// Hands over the lanes and the header in a new context, while nothing runs there that could be waited for. What was
-    /// registered in another may have ended with that; if it has not, the driver says so, and nothing changes.
+    /// Hands over in a new context, while nothing runs there that could be waited for, the lanes and, for who gives notice,
+    /// the header. What was registered in another may have ended with that; if it has not, the driver says so, and nothing
+    /// changes.
     pub(crate) fn renew(joined: &Joined) {
-        let header = joined.region.layout().header_page();
-        for (mapped, pages) in [(&joined.lanes, joined.slot().lane_pages()), (&joined.header, header)] {
+        let lanes = (&joined.lanes, joined.slot().lane_pages());
+        let header = (&joined.header, joined.region.layout().header_page());
+        for (mapped, pages) in
+            [Some(lanes), (joined.settings.class == Class::Ls).then_some(header)].into_iter().flatten()
+        {
             match mapped.get() {
+                // Nor does it take the other.
                 Some(None) => return,
                 Some(Some(_)) => {
                     register(pages);

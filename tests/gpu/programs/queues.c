@@ -1,9 +1,9 @@
 /* Which streams wait for each other because they share one of the device's queues: queues [STREAMS [KIB]]
  *
  * One stream is made to wait for a word in memory, or for a kernel that waits for one, and another does something that has
- * nothing to do with it, copies of so many KiB among it (the driver puts small ones elsewhere than large ones). Says for each kind of stream and of work how many of the waiting streams it passed within 5 ms.
- * Then for how many that wait at once it did. CUDA_DEVICE_MAX_CONNECTIONS says how many queues there are. Prints a line of
- * JSON for each case.
+ * nothing to do with it, copies of so many KiB among it (the driver puts small ones elsewhere than large ones). Says for
+ * each kind of stream and of work how many of the waiting streams it passed within 5 ms, then for how many that wait at once
+ * it did. CUDA_DEVICE_MAX_CONNECTIONS says how many queues there are. Prints a line of JSON for each case.
  */
 #define FUNCTIONS(F)                                                                                     \
     F(cuInit, (unsigned))                                                                                \

@@ -51,31 +51,7 @@ impl Regime {
     }
 }
 
-/// What a latency-sensitive copy that is about to begin tells the kernels that copy past the copy engine, for them to rest
-/// meanwhile: a number in the upper 12 bits, which makes it differ from the last notice, and the copy's size in KiB.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Notice(u32);
-
-impl Notice {
-    const KIB_BITS: u32 = 20;
-
-    fn new(number: u32, bytes: Bytes) -> Self {
-        let kib = bytes.get().div_ceil(1024).min((1 << Self::KIB_BITS) - 1);
-        Notice(number << Self::KIB_BITS | kib as u32)
-    }
-
-    /// The word that says it.
-    pub const fn word(self) -> u32 {
-        self.0
-    }
-
-    /// The size that it tells.
-    pub const fn bytes(self) -> Bytes {
-        Bytes::kib((self.0 & ((1 << Self::KIB_BITS) - 1)) as u64)
-    }
-}
-
-/// One direction of a GPU's bus. Written by the arbiter, but for the notices.
+/// One direction of a GPU's bus. Written by the arbiter.
 #[repr(C)]
 pub struct Bus {
     /// [`Regime`], by its place in [`Regime::ALL`].
@@ -88,20 +64,16 @@ pub struct Bus {
     in_pieces: AtomicU32,
     /// All bytes that tenants moved since the arbiter started.
     pub bytes: AtomicU64,
-    /// 1 while best-effort copies go past the copy engine here, to whose kernels latency-sensitive ones give notice.
-    ferried: AtomicU32,
-    /// How many notices were given. Counted up by latency-sensitive tenants.
-    notices: AtomicU32,
-    /// The last [`Notice`]. Written by latency-sensitive tenants and their streams, one over the other; read by kernels.
-    notice: AtomicU32,
+    /// 1 where best-effort copies may go past the copy engine beside latency-sensitive tenants.
+    past_the_engine: AtomicU32,
     reserved: u32,
 }
 
 #[cfg(not(loom))]
 const _: () = {
     use core::mem::offset_of;
-    assert!(size_of::<Bus>() == 40 && offset_of!(Bus, piece_bytes) == 8 && offset_of!(Bus, bytes) == 16);
-    assert!(offset_of!(Bus, ferried) == 24 && offset_of!(Bus, notices) == 28 && offset_of!(Bus, notice) == 32);
+    assert!(size_of::<Bus>() == 32 && offset_of!(Bus, piece_bytes) == 8 && offset_of!(Bus, bytes) == 16);
+    assert!(offset_of!(Bus, in_pieces) == 12 && offset_of!(Bus, past_the_engine) == 24);
 };
 
 impl Bus {
@@ -113,9 +85,7 @@ impl Bus {
             piece_bytes: AtomicU32::new(0),
             in_pieces: AtomicU32::new(0),
             bytes: AtomicU64::new(0),
-            ferried: AtomicU32::new(0),
-            notices: AtomicU32::new(0),
-            notice: AtomicU32::new(0),
+            past_the_engine: AtomicU32::new(0),
             reserved: 0,
         }
     }
@@ -151,34 +121,14 @@ impl Bus {
         write(&self.in_pieces, in_pieces.into());
     }
 
-    /// Whether best-effort copies go past the copy engine here.
-    pub fn is_ferried(&self) -> bool {
-        self.ferried.load(Ordering::Relaxed) == 1
+    /// Whether best-effort copies may go past the copy engine here, beside latency-sensitive tenants.
+    pub fn lets_past_the_engine(&self) -> bool {
+        self.past_the_engine.load(Ordering::Relaxed) == 1
     }
 
-    /// Arbiter: writes whether best-effort copies go past the copy engine.
-    pub fn set_ferried(&self, ferried: bool) {
-        write(&self.ferried, ferried.into());
-    }
-
-    /// Latency-sensitive tenant: the notice of a copy that is about to begin, to be given now or by its stream.
-    pub fn new_notice(&self, bytes: Bytes) -> Notice {
-        Notice::new(self.notices.fetch_add(1, Ordering::Relaxed).wrapping_add(1), bytes)
-    }
-
-    /// How many notices were made; counts on from 0 after 2^32.
-    pub fn notices(&self) -> u32 {
-        self.notices.load(Ordering::Relaxed)
-    }
-
-    /// Latency-sensitive tenant: gives notice now.
-    pub fn give(&self, notice: Notice) {
-        self.notice.store(notice.word(), Ordering::Relaxed);
-    }
-
-    /// Where the last notice lies, for streams to write and kernels to read.
-    pub const fn notice_word(&self) -> *const u32 {
-        (&raw const self.notice).cast()
+    /// Arbiter: writes whether best-effort copies may go past the copy engine.
+    pub fn set_past_the_engine(&self, lets: bool) {
+        write(&self.past_the_engine, lets.into());
     }
 
     /// Arbiter: writes how busy the direction is, in thousandths.
@@ -204,16 +154,6 @@ mod tests {
         assert_eq!([(1, 0), (3, 0), (1, 1)].map(|(ls, be)| Regime::of(ls, be)), [Regime::Yield; 3]);
         assert_eq!(Regime::of(0, 2), Regime::Share);
         assert_eq!(Regime::of(1, 2), Regime::ShareAndYield);
-    }
-
-    #[test]
-    fn a_notice_tells_the_size_of_a_copy_and_differs_from_the_one_before() {
-        let bus = Bus::unused();
-        let said = [Bytes::new(1), Bytes::mib(2), Bytes::mib(2), Bytes::gib(5)].map(|bytes| bus.new_notice(bytes));
-        assert_eq!(said.map(Notice::bytes), [Bytes::kib(1), Bytes::mib(2), Bytes::mib(2), Bytes::kib((1 << 20) - 1)]);
-        assert_ne!(said[1], said[2]);
-        bus.give(said[2]);
-        assert_eq!(bus.notice.load(Ordering::Relaxed), said[2].word());
     }
 
     #[test]

@@ -140,22 +140,6 @@ impl Region {
         }
     }
 
-    /// The header's page, mapped once more and for ever: for a device that is to see it as long as the process lives.
-    pub fn header_again(&self) -> Option<*mut u8> {
-        // SAFETY: a fresh shared mapping of the file's first page; no address is asked for.
-        let page = unsafe {
-            libc::mmap(
-                std::ptr::null_mut(),
-                self.layout().header_page().1,
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_SHARED,
-                self.file.as_raw_fd(),
-                0,
-            )
-        };
-        (page != libc::MAP_FAILED).then_some(page.cast())
-    }
-
     /// The shared fields.
     pub fn layout(&self) -> &Layout {
         // SAFETY: the mapping is page-aligned, of the layout's size, lives as long as `self`, and every field is an

@@ -8,7 +8,7 @@ use crate::sync::{AtomicU32, AtomicU64, Ordering};
 /// The first eight bytes of every region.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"MISSILE\x01");
 /// The layout's version. Any change of a field's place, width or meaning raises it.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
 /// How many tenants (processes) a region holds.
 pub const SLOTS: usize = 64;
 /// How many GPUs a region tells apart.
@@ -16,7 +16,7 @@ pub const GPUS: usize = 8;
 /// How many lanes a tenant has for each GPU and direction: streams are spread over them.
 pub const LANES: usize = 8;
 
-/// What is known of the machine and of the arbiter. Written by the arbiter, but for the doorbell, the GPU keys and notices.
+/// What is known of the machine and of the arbiter. Written by the arbiter, but for the doorbell and the GPU keys.
 #[repr(C, align(4096))]
 pub struct Header {
     /// [`MAGIC`]. Written before the file gets its name.
@@ -61,11 +61,6 @@ impl Layout {
         self.header.magic.load(Ordering::Acquire) == MAGIC
             && self.header.version.load(Ordering::Relaxed) == VERSION
             && self.header.size.load(Ordering::Relaxed) as usize == Layout::SIZE
-    }
-
-    /// The page of the header, for a driver to map for a device.
-    pub fn header_page(&self) -> (*mut u8, usize) {
-        (std::ptr::from_ref(&self.header).cast_mut().cast(), size_of::<Header>())
     }
 
     /// Arbiter: writes the identity of a fresh, all-zero region.

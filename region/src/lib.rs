@@ -27,7 +27,7 @@ mod sync;
 mod waits;
 mod why;
 
-pub use bus::{Bus, Notice, Regime};
+pub use bus::{Bus, Regime};
 pub use doorbell::Doorbell;
 pub use file::{OpenError, Region};
 pub use gpu::{Gpu, GpuKey, HashTable, MAX_MASKS};
@@ -36,7 +36,7 @@ pub use lane::{Lane, LaneView, Waited, ticket_after};
 pub use layout::{GPUS, Header, LANES, Layout, MAGIC, SLOTS, VERSION};
 pub use maps::{MapBudgetExceeded, Shares};
 pub use served::Served;
-pub use slot::{Class, ColorState, Direction, Slot, SlotFull, Tenant, WaitHistogram};
+pub use slot::{Class, ColorState, Direction, SMALL_COPY, Slot, SlotFull, Tenant, WaitHistogram};
 pub use sync::monotonic_nanos;
 pub use waits::Waits;
 pub use why::{Passed, Why};

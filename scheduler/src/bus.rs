@@ -1,5 +1,6 @@
 //! One direction of one GPU's bus: applies the fair queue to the tenants' lanes.
 
+use crate::felt::Felt;
 use crate::gate::{LaneState, LaneWatch};
 use crate::line::{Line, Place};
 use crate::meter::Meter;
@@ -19,8 +20,7 @@ const WITH_A_FOLLOWER: u32 = 2;
 /// Who copies back to back is away for no longer than this between two copies. Nobody is waited for any longer.
 const BACK_AT_ONCE: Nanos = Nanos::from_micros(80);
 
-/// For so long after the last piece latency-sensitive copies still show themselves, and after the last copy past the engine
-/// they still give notice.
+/// For so long after the last piece latency-sensitive copies still show themselves.
 const PIECES_MEMORY: Nanos = Nanos::from_millis(100);
 
 /// What a turn found, for the arbiter to decide when to look again.
@@ -81,8 +81,6 @@ struct TenantLanes {
     lanes: [LaneState; LANES],
     /// The lane that is first asked for the tenant's next piece.
     turn_of: usize,
-    /// What it had copied past the engine at the last look.
-    ferried: u64,
     /// Since when it wants nothing, and how long it was usually away before it wanted something again.
     away_since: Option<Nanos>,
     usually_away: Nanos,
@@ -92,7 +90,6 @@ const NEW: TenantLanes = TenantLanes {
     watches: [LaneWatch::NEW; LANES],
     lanes: [LaneState::UNSEEN; LANES],
     turn_of: 0,
-    ferried: 0,
     away_since: None,
     usually_away: Nanos::from_millis(1),
 };
@@ -128,9 +125,9 @@ pub(crate) struct BusGate {
     line: Line,
     meter: Meter,
     sizer: Sizer,
-    /// When a best-effort tenant last had pieces here, and when one last went past the engine.
+    felt: Felt,
+    /// When a best-effort tenant last had pieces here.
     pieces_seen: Option<Nanos>,
-    ferry_seen: Option<Nanos>,
 }
 
 impl BusGate {
@@ -145,7 +142,7 @@ impl BusGate {
             line: Line::new(),
             sizer: Sizer::new(piece),
             pieces_seen: None,
-            ferry_seen: None,
+            felt: Felt::new(gpu),
             meter: Meter::new(std::array::from_fn(|slot| moved(layout, slot, gpu, direction))),
         }
     }
@@ -164,9 +161,8 @@ impl BusGate {
             } else {
                 self.tenants[tenant.slot].lanes = NEW.lanes;
             }
-            let ferried = layout.slots[tenant.slot].tenant.ferried.load(Ordering::Relaxed);
-            if ferried > std::mem::replace(&mut self.tenants[tenant.slot].ferried, ferried) {
-                self.ferry_seen = Some(now);
+            if tenant.class == Some(Class::Ls) {
+                self.felt.look(tenant.slot, &layout.slots[tenant.slot].tenant, now);
             }
             let counter = moved(layout, tenant.slot, self.gpu, self.direction);
             self.meter.look(tenant.slot, tenant.class, counter, pending > 0, now);
@@ -179,10 +175,9 @@ impl BusGate {
         if found.be_waits || found.be_outstanding {
             self.pieces_seen = Some(now);
         }
-        let lately = |seen: Option<Nanos>| seen.is_some_and(|seen| now.saturating_sub(seen) < PIECES_MEMORY);
-        bus.set_in_pieces(lately(self.pieces_seen));
-        // Nothing goes past the engine to the host.
-        bus.set_ferried(self.direction == Direction::H2d && lately(self.ferry_seen));
+        bus.set_in_pieces(self.pieces_seen.is_some_and(|seen| now.saturating_sub(seen) < PIECES_MEMORY));
+        // What SMs write to the host clogs the bus.
+        bus.set_past_the_engine(self.direction == Direction::H2d && self.felt.nobody_would(now));
         while let Some(slot) = self.next_to_go(regime, now) {
             let piece = self.let_one_go(layout, slot, now);
             self.queue.charge(slot, piece);
@@ -200,6 +195,7 @@ impl BusGate {
         self.meter.look(slot, None, moved(layout, slot, self.gpu, self.direction), false, now);
         self.meter.forget(slot);
         self.queue.forget(slot);
+        self.felt.forget(slot);
         self.tenants[slot] = NEW;
     }
 

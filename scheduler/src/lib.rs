@@ -11,6 +11,7 @@
 mod arbiter;
 mod bus;
 mod error;
+mod felt;
 mod gate;
 mod line;
 mod meter;

@@ -7,7 +7,7 @@ use units::{Bytes, Nanos};
 /// A tenant uses a direction of the bus for this long after it last moved or wanted something there. Latency-sensitive
 /// ones longer: a request may come now and then, and its copy is to find room at once.
 const BE_MEMORY: Nanos = Nanos::from_millis(100);
-const LS_MEMORY: Nanos = Nanos::from_millis(2000);
+pub(crate) const LS_MEMORY: Nanos = Nanos::from_millis(2000);
 
 /// The most that one tenant is believed to have moved between two looks. Tenants write their counters themselves; a
 /// wild one must not spoil the total for good.

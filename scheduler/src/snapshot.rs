@@ -46,8 +46,8 @@ pub struct BusState {
     pub regime: &'static str,
     /// The size of the pieces that they wait in.
     pub piece_bytes: u64,
-    /// How often latency-sensitive copies told those that go past the copy engine to rest; counts on from 0 after 2^32.
-    pub notices: u32,
+    /// Whether best-effort copies may go past the copy engine beside latency-sensitive tenants.
+    pub past_the_engine: bool,
 }
 
 /// The machine's UVM maps.
@@ -155,7 +155,7 @@ pub fn snapshot(region: &Region, now: Nanos) -> Snapshot {
                     contended: bus.regime() != Regime::Free,
                     regime: bus.regime().name(),
                     piece_bytes: bus.piece().get(),
-                    notices: bus.notices(),
+                    past_the_engine: bus.lets_past_the_engine(),
                 }
             })
         })

@@ -39,10 +39,11 @@ impl ColorChoice {
 /// How a tenant's copies go where others want the bus too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CopyChoice {
-    /// In turn, by the copy engine.
+    /// In turn; large ones by a small kernel beside latency-sensitive tenants that would not feel it, which leaves those the
+    /// copy engine.
     On,
-    /// In turn; beside latency-sensitive tenants large ones by a small kernel, which leaves them the copy engine.
-    Ferry,
+    /// In turn, all by the copy engine.
+    Engine,
     /// As without Missile.
     Off,
 }
@@ -203,7 +204,7 @@ fn sms(text: &str) -> Option<SmChoice> {
 fn copies(text: &str) -> Option<CopyChoice> {
     match text {
         "on" => Some(CopyChoice::On),
-        "ferry" => Some(CopyChoice::Ferry),
+        "engine" => Some(CopyChoice::Engine),
         "off" => Some(CopyChoice::Off),
         _ => None,
     }

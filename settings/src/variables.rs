@@ -30,7 +30,7 @@ variables! {
     COLOR_MIN "MISSILE_COLOR_MIN", "a size such as 2M", "2M", "smaller allocations stay uncoloured";
     COLOR_MAX "MISSILE_COLOR_MAX", "a size such as 8G", "none", "larger allocations stay uncoloured";
     SMS "MISSILE_SMS", "auto, a number of SMs, off", "auto", "which SMs the tenant's kernels run on";
-    COPIES "MISSILE_COPIES", "on, ferry, off", "on", "whether the tenant's copies make room for others'; ferry: large ones by a small kernel where that is better";
+    COPIES "MISSILE_COPIES", "on, engine, off", "on", "whether the tenant's copies make room for others'; engine: all by the copy engine, none by a small kernel";
     IDLE_MS "MISSILE_IDLE_MS", "0 to 10000", "20", "how long the latency-sensitive rest before others get their SMs";
     TABLE "MISSILE_TABLE", "a file", "by GPU UUID in the data folder", "the probed channel hash";
     REGION "MISSILE_REGION", "a file", "in the runtime folder", "the arbiter's region";

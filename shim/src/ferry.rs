@@ -6,7 +6,8 @@
 //! H200 a 256 KiB copy took 25 to 33 us at p99 beside two such blocks that moved 49 GB/s, 22 us alone, and 746 us beside
 //! the engine at 54 GB/s (docs/decisions/020). Only towards the device: what SMs write to the host clogs the bus.
 //!
-//! Only where the operator asks for it (`MISSILE_COPIES=ferry`, docs/decisions/021).
+//! Only beside latency-sensitive tenants whose copies are small and that launch no kernels: others would feel it
+//! (docs/decisions/024).
 //!
 //! It must never be told from the copy engine by what a program sees of its copies, and above all never hang where the
 //! engine would not have: a kernel waits where others fill every SM. So the kernel runs in a stream of the library's own
@@ -30,7 +31,7 @@ use crate::{captures, gate, watchdog};
 use abi::cuda::*;
 use berth::{Cargo, Line};
 use memory::Current;
-use region::{Bus, Class, Direction, Lane};
+use region::{Class, Direction, Lane};
 use settings::CopyChoice;
 use std::ffi::c_void;
 use units::Bytes;
@@ -45,27 +46,26 @@ pub(crate) struct Crossing {
     pub(crate) from: *const c_void,
     pub(crate) stream: CUstream,
     pub(crate) gpu: usize,
-    pub(crate) bus: &'static Bus,
 }
 
 /// Readies the current context, which is new; `primary` says that it is its device's.
 pub(crate) fn prepare(joined: &Joined, primary: bool) -> Option<()> {
-    if joined.settings.copies != CopyChoice::Ferry || joined.settings.class != Class::Be {
+    if joined.settings.copies != CopyChoice::On || joined.settings.class != Class::Be {
         return None;
     }
     let current = Current::get()?;
     if !memory::is_shared(current.device) || !harbor::has_queues() || !rescue::is_manned() {
         return None;
     }
-    harbor::open(joined, &current, primary)
+    harbor::open(&current, primary)
 }
 
 /// Puts the copy in the stream's way; `None` where it has to go another way, in which case nothing was put there.
 pub(crate) fn take(joined: &Joined, crossing: Crossing) -> Option<()> {
-    let Crossing { to, from, stream, gpu, bus } = crossing;
+    let Crossing { to, from, stream, gpu } = crossing;
     let (dst, src) = (to.start.get(), from as u64);
     let fits = to.len >= LEAST && dst.is_multiple_of(kernel::UNIT) && src.is_multiple_of(kernel::UNIT);
-    if !fits || joined.settings.copies != CopyChoice::Ferry || !watchdog::runs() {
+    if !fits || joined.settings.copies != CopyChoice::On || !watchdog::runs() {
         return None;
     }
     // A stream that waits for its turn holds one of the device's queues, which the kernel might come to stand in.
@@ -81,8 +81,7 @@ pub(crate) fn take(joined: &Joined, crossing: Crossing) -> Option<()> {
     if !current.has(stream) || !memory::is_own(dst, &current) || !gate::is_all_there(to) {
         return None;
     }
-    let notice = harbor.notice(joined, bus);
-    let cargo = Cargo { to: dst, from, mapped: memory::pinned(src, to.len)?, bytes: to.len, notice };
+    let cargo = Cargo { to: dst, from, mapped: memory::pinned(src, to.len)?, bytes: to.len };
     let line = Line { stream, number: memory::number_of(stream)? };
     let mut berth = rescue::glance(&harbor.berth)?;
     let _departs = departs.still()?;

@@ -3,20 +3,18 @@
 //! A latency-sensitive tenant never waits: it only shows that it copies, so that the arbiter holds the others' pieces
 //! back; where they have none, not even that. A best-effort tenant's copy is cut into pieces, each of which waits for the arbiter's leave: on a
 //! stream by stream memory operations on the lane ([`stream`]; the host thread goes on at once), in a blocking call on the
-//! calling thread ([`blocking`]). What the driver takes as one, such as a batch or a graph, waits as one piece. Beside a
-//! latency-sensitive tenant alone, large copies to the device go past the copy engine where the operator asks for it
-//! ([`ferry`]), and that tenant gives notice of its own ([`notice`]).
+//! calling thread ([`blocking`]). What the driver takes as one, such as a batch or a graph, waits as one piece. Beside
+//! latency-sensitive tenants that would not feel it, large copies to the device go past the copy engine ([`ferry`]).
 
 mod blocking;
 mod copy;
 mod idle;
 mod mapped;
-mod notice;
 mod stream;
 
 pub(crate) use blocking::blocking;
 pub(crate) use idle::is_next_to_run;
-pub(crate) use mapped::{Mapped, MaybeMapped};
+pub(crate) use mapped::Mapped;
 pub(crate) use stream::{around, forget, in_stream};
 
 use crate::cut::{Extent, Parts};
@@ -26,7 +24,7 @@ use crate::traffic::{self, Ends, Load, Span, Traffic};
 use crate::{fault, ferry, gpus, real};
 use abi::cuda::{CUDA_SUCCESS, CUstream};
 use copy::Copy;
-use region::{Bus, Class, Direction, LANES, Lane, Notice, Regime};
+use region::{Class, Direction, LANES, Lane, Regime, SMALL_COPY};
 use settings::CopyChoice;
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
@@ -50,8 +48,6 @@ struct Turn {
     /// Its parts, each of which is a piece; `None` for a copy that goes as one.
     parts: Option<Parts>,
     bytes: Bytes,
-    /// What it tells of itself.
-    notice: Option<Notice>,
 }
 
 impl Turn {
@@ -72,10 +68,6 @@ impl Turn {
 
     fn lane(&self, lane: usize) -> &'static Lane {
         self.joined.slot().lane(self.gpu, self.direction, lane)
-    }
-
-    fn bus(&self) -> &'static Bus {
-        self.joined.region.layout().header.gpus[self.gpu].bus(self.direction)
     }
 
     /// Lets the arbiter know that somebody asks; only who waits for leave has to wake it.
@@ -123,6 +115,9 @@ fn count(over: [Bytes; 2], within: Bytes) -> Decision<(&'static Joined, usize)> 
             moved.fetch_add(bytes.get(), Ordering::Relaxed);
         }
     }
+    if over[Direction::H2d as usize] > SMALL_COPY && joined.settings.class == Class::Ls {
+        joined.tenant().large[gpu].fetch_add(1, Ordering::Relaxed);
+    }
     joined.region.layout().header.doorbell.ring();
     Decision::Govern((joined, gpu))
 }
@@ -141,16 +136,15 @@ fn decide(joined: &'static Joined, gpu: usize, load: Load, place: Place) -> Deci
         return Decision::PassThrough(Why::ArbiterSilent);
     }
     let waits = joined.settings.class == Class::Be;
-    let notice = if waits { None } else { notice::due(bus, load.bytes, place) };
     // To show itself takes a write in the stream behind the copy, which is worth it only where pieces are to be held.
     if !waits && !bus.is_in_pieces() {
-        notice.inspect(|&notice| notice::give(joined, bus, notice, place));
         return Decision::PassThrough(Why::GoesFirst);
     }
     // Beside other best-effort tenants it has to take turns with them, which the engine's pieces do.
     if waits
         && regime == Regime::Yield
-        && let Some(crossing) = crossing(gpu, bus, load, place)
+        && bus.lets_past_the_engine()
+        && let Some(crossing) = crossing(gpu, load, place)
         && ferry::take(joined, crossing).is_some()
     {
         joined.tenant().ferried.fetch_add(load.bytes.get(), Ordering::Relaxed);
@@ -158,14 +152,14 @@ fn decide(joined: &'static Joined, gpu: usize, load: Load, place: Place) -> Deci
     }
     let cut = load.cut.filter(|_| waits);
     let parts = cut.and_then(|(extent, ends)| parts(extent, ends, bus.piece()));
-    Decision::Govern(How::InTurn(Turn { joined, gpu, direction: load.direction, parts, bytes: load.bytes, notice }))
+    Decision::Govern(How::InTurn(Turn { joined, gpu, direction: load.direction, parts, bytes: load.bytes }))
 }
 
 /// What the ferry needs to know of a copy, where it is one that it may take: one stretch to the device, in a stream.
-fn crossing(gpu: usize, bus: &'static Bus, load: Load, place: Place) -> Option<ferry::Crossing> {
+fn crossing(gpu: usize, load: Load, place: Place) -> Option<ferry::Crossing> {
     let Place::Stream(stream) = place else { return None };
     let (_, ends) = load.cut.filter(|_| load.is_stretch && load.direction == Direction::H2d)?;
-    Some(ferry::Crossing { to: ends.device, from: ends.host, stream, gpu, bus })
+    Some(ferry::Crossing { to: ends.device, from: ends.host, stream, gpu })
 }
 
 /// The pieces of a copy that is larger than one; `None` for one that goes whole.

@@ -16,9 +16,8 @@ pub(crate) struct Joined {
     pub(crate) settings: Settings,
     /// The region's entry of each GPU, by device ordinal.
     pub(crate) gpus: gpus::Entries,
-    /// Where the GPU sees this slot's lanes, and the region's header if the tenant gives notice there.
-    pub(crate) lanes: gate::MaybeMapped,
-    pub(crate) header: gate::MaybeMapped,
+    /// Where the GPU sees this slot's lanes.
+    pub(crate) lanes: OnceLock<Option<gate::Mapped>>,
     /// Set while the arbiter does not answer; copies then go ungated.
     pub(crate) silent: AtomicBool,
 }
@@ -196,7 +195,6 @@ pub(crate) fn enter(settings: Settings) -> Result<&'static Joined, EnterError> {
         settings,
         gpus: gpus::Entries::default(),
         lanes: OnceLock::new(),
-        header: OnceLock::new(),
         silent: AtomicBool::new(false),
     }));
     let (tenant, settings) = (joined.tenant(), &joined.settings);

@@ -26,8 +26,8 @@ pub struct Arguments {
     /// Which SMs its kernels run on: auto, a number of SMs, off [MISSILE_SMS]
     #[arg(long, value_name = "auto|N|off")]
     sms: Option<OsString>,
-    /// Whether its copies make room for others': on, ferry (large ones by a small kernel beside ls tenants), off [MISSILE_COPIES]
-    #[arg(long, value_name = "on|ferry|off")]
+    /// Whether its copies make room for others': on, engine (none by a small kernel), off [MISSILE_COPIES]
+    #[arg(long, value_name = "on|engine|off")]
     copies: Option<OsString>,
     /// Govern libraries too that bind deeply (RTLD_DEEPBIND), by a second library that stands before the driver's
     #[arg(long)]

@@ -36,16 +36,16 @@ try() {
 held() {
     local meanwhile first
     for first in small none again; do
-        try "held, $first before, beside ls" "$missile" run --class be --color off --copies ferry -- "$work/held" stream "$first"
+        try "held, $first before, beside ls" "$missile" run --class be --color off -- "$work/held" stream "$first"
     done
     for connections in 1 2 8; do
         CUDA_DEVICE_MAX_CONNECTIONS=$connections try "held, $connections queues, bare" "$work/held" stream
         CUDA_DEVICE_MAX_CONNECTIONS=$connections try "held, $connections queues, beside ls" \
-            "$missile" run --class be --color off --copies ferry -- "$work/held" two
+            "$missile" run --class be --color off -- "$work/held" two
     done
     for meanwhile in stream event context query fetch free free_host unregister unload cooperative two late await; do
         try "held, $meanwhile, bare" "$work/held" "$meanwhile"
-        try "held, $meanwhile, beside ls" "$missile" run --class be --color off --copies ferry -- "$work/held" "$meanwhile"
+        try "held, $meanwhile, beside ls" "$missile" run --class be --color off -- "$work/held" "$meanwhile"
     done
 }
 
@@ -65,12 +65,12 @@ for mps in 0 1; do
             timeout 110 "${beside[@]}" --to-host >/dev/null 2>&1 &
             to_host=$!
             sleep 3
-            for how in on ferry; do
+            for how in on engine; do
                 try "beside $other, mps $mps, piece ${piece:-adaptive}, copies $how" \
                     "$missile" run --class be --color off --copies "$how" -- "$work/kinds" 2
             done
             if [ "$mps$other$piece" = 1be ]; then
-                try "held, none before, beside be" "$missile" run --class be --color off --copies ferry -- "$work/held" stream none
+                try "held, none before, beside be" "$missile" run --class be --color off -- "$work/held" stream none
             fi
             if [ "$mps$other$piece" = 1ls ]; then held; fi
             kill "$to_device" "$to_host"

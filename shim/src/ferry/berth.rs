@@ -44,8 +44,6 @@ pub(super) struct Cargo {
     pub(super) from: *const c_void,
     pub(super) mapped: CUdeviceptr,
     pub(super) bytes: Bytes,
-    /// Where notice is given of copies that the kernel is to rest for.
-    pub(super) notice: CUdeviceptr,
 }
 
 /// The program's stream: its handle, and its number, which no other ever has.
@@ -142,16 +140,16 @@ impl Berth {
         };
         // Once without a copy. The driver loads a kernel when it is first launched, and waits for all streams to do so:
         // behind one that waits for a later call, for ever. What the rescue's stream does may have a first time as well.
-        let nothing = Cargo { to: 0, from: std::ptr::null(), mapped: 0, bytes: Bytes::ZERO, notice: 0 };
+        let nothing = Cargo { to: 0, from: std::ptr::null(), mapped: 0, bytes: Bytes::ZERO };
         let runs = berth.launch(&nothing, NO_COPY) && (0..RESCUES).all(|next| berth.passes_in(next));
         berth.next_rescue = 0;
         runs.then_some(berth)
     }
 
     fn launch(&self, cargo: &Cargo, ticket: u32) -> bool {
-        let Cargo { to, mapped, bytes, notice, .. } = *cargo;
+        let Cargo { to, mapped, bytes, .. } = *cargo;
         let words = self.words.1;
-        kernel::launch(self.function, self.kernel, &Order { to, from: mapped, bytes, words, ticket, notice })
+        kernel::launch(self.function, self.kernel, &Order { to, from: mapped, bytes, words, ticket })
     }
 
     pub(super) fn words(&self) -> &'static Handover {

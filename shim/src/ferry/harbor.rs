@@ -6,11 +6,10 @@
 use super::berth::Berth;
 use super::kernel;
 use super::memory::Current;
-use crate::life::Joined;
 use crate::log::{info, warning};
 use crate::{captures, real};
 use abi::cuda::*;
-use region::{Bus, Handover};
+use region::Handover;
 use std::ffi::{c_int, c_uint, c_void};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
@@ -86,8 +85,6 @@ pub(super) struct Harbor {
     /// The context is no more, or about to be: nothing of this may be handed to the driver.
     gone: AtomicBool,
     board: &'static Board,
-    /// The region, and where this context has its header.
-    header: (usize, Option<CUdeviceptr>),
     pub(super) berth: Mutex<Berth>,
 }
 
@@ -121,7 +118,7 @@ pub(super) fn has_queues() -> bool {
 }
 
 /// Readies the current context, which is new. `None` where something was refused.
-pub(super) fn open(joined: &Joined, current: &Current, primary: bool) -> Option<()> {
+pub(super) fn open(current: &Current, primary: bool) -> Option<()> {
     // What is to come may wait for the device, which would end a capture.
     if captures::any() || HARBORS.iter().all(|place| !place.load(Ordering::Relaxed).is_null()) {
         return None;
@@ -144,7 +141,6 @@ pub(super) fn open(joined: &Joined, current: &Current, primary: bool) -> Option<
         primary_of: primary.then_some(current.device),
         gone: AtomicBool::new(false),
         board,
-        header: (std::ptr::from_ref(joined.region.layout()).addr(), header(joined)),
         berth: Mutex::new(berth),
     };
     let harbor = Box::into_raw(Box::new(harbor));
@@ -197,14 +193,6 @@ unsafe fn register(pages: *mut c_void, len: usize) -> Option<CUdeviceptr> {
     (registered == CUDA_SUCCESS && found == CUDA_SUCCESS).then_some(device)
 }
 
-/// Where the current context has the region's header, for its kernels to read. In pages of its own: those that all contexts
-/// share are the first one's, and may end with it while a kernel reads them.
-fn header(joined: &Joined) -> Option<CUdeviceptr> {
-    let (page, (_, len)) = (joined.region.header_again()?, joined.region.layout().header_page());
-    // SAFETY: a whole page, mapped for ever.
-    unsafe { register(page.cast(), len) }
-}
-
 /// Whether any trial goes on.
 pub(super) fn is_trying() -> bool {
     all().any(|harbor| harbor.board.trial.goes_on.load(Ordering::SeqCst) != 0)
@@ -231,16 +219,6 @@ pub(crate) fn primary_released(device: CUdevice) {
 }
 
 impl Harbor {
-    /// Where its kernels find the notices of the bus; 0 for nowhere, as where the tenant joined another region since.
-    pub(super) fn notice(&self, joined: &Joined, bus: &Bus) -> CUdeviceptr {
-        match self.header {
-            (region, Some(device)) if region == std::ptr::from_ref(joined.region.layout()).addr() => {
-                device + (bus.notice_word().addr() - region) as u64
-            }
-            _ => 0,
-        }
-    }
-
     fn close(&self) {
         self.gone.store(true, Ordering::Release);
     }

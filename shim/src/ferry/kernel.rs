@@ -8,13 +8,9 @@ use units::Bytes;
 
 const MODULE: &str = concat!(include_str!("../ferry.ptx"), "\0");
 const BLOCKS: c_uint = 2;
-/// Those that copy, and a warp that looks for notices.
-const THREADS: c_uint = 512 + 32;
+const THREADS: c_uint = 512;
 /// What the kernel moves at a time.
 pub(super) const UNIT: u64 = 16;
-
-/// The module keeps something for so many blocks.
-const _: () = assert!(BLOCKS <= 16);
 
 /// What the kernel is to do. All addresses are the device's.
 pub(super) struct Order {
@@ -24,26 +20,23 @@ pub(super) struct Order {
     /// Those of the handover.
     pub(super) words: CUdeviceptr,
     pub(super) ticket: u32,
-    /// Where latency-sensitive tenants give notice; 0 for nowhere.
-    pub(super) notice: CUdeviceptr,
 }
 
 /// Launches the kernel in a stream of its context; whether that was done.
 pub(super) fn launch(function: CUfunction, stream: CUstream, order: &Order) -> bool {
     let Some(launch) = real::cuLaunchKernel.get() else { return false };
     let bytes = order.bytes.get();
-    let Order { mut to, mut from, mut words, mut ticket, mut notice, .. } = *order;
+    let Order { mut to, mut from, mut words, mut ticket, .. } = *order;
     let (mut whole, mut rest) = (bytes / UNIT * UNIT, (bytes % UNIT) as u32);
-    let mut arguments: [*mut c_void; 7] = [
+    let mut arguments: [*mut c_void; 6] = [
         (&raw mut to).cast(),
         (&raw mut from).cast(),
         (&raw mut whole).cast(),
         (&raw mut rest).cast(),
         (&raw mut words).cast(),
         (&raw mut ticket).cast(),
-        (&raw mut notice).cast(),
     ];
-    // SAFETY: the kernel's parameters are these seven; both ranges are mapped for the device as a whole, and the program
+    // SAFETY: the kernel's parameters are these six; both ranges are mapped for the device as a whole, and the program
     // gave them to this copy until its stream is past it, which waits for the kernel's answer. The words live for ever.
     let launched = unsafe {
         launch(function, BLOCKS, 1, 1, THREADS, 1, 1, 0, stream, arguments.as_mut_ptr(), std::ptr::null_mut())

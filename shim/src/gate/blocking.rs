@@ -46,7 +46,6 @@ impl Turn {
         let (first, last) = self.take_tickets(lane);
         let mut tickets = Tickets { lane, last, completed: false };
         lane.ask(last);
-        self.notice.inspect(|&notice| self.bus().give(notice));
         self.ring();
         watchdog::look_soon();
         fault::on_purpose("panic-copy");

@@ -1,21 +1,16 @@
-//! Pages of the region that the GPU sees: handed to the driver when a context is new, and found again by their addresses.
+//! The slot's lanes as the GPU sees them: handed to the driver when a context is new, and found again by their addresses.
 
 use crate::life::Joined;
 use crate::log::warning;
 use crate::real;
 use abi::cuda::*;
-use region::Class;
-use std::sync::OnceLock;
 
-/// Some pages: where they begin here, and where the GPU has them.
+/// Where the lanes begin here, and where the GPU has them.
 #[derive(Clone, Copy)]
 pub(crate) struct Mapped {
     host: usize,
     device: CUdeviceptr,
 }
-
-/// Pages that were, or could not be, handed to the driver.
-pub(crate) type MaybeMapped = OnceLock<Option<Mapped>>;
 
 /// Has the driver pin pages of the region and map them for every context; what it said.
 fn register((pages, len): (*mut u8, usize)) -> Option<CUresult> {
@@ -27,11 +22,8 @@ fn register((pages, len): (*mut u8, usize)) -> Option<CUresult> {
 impl Mapped {
     /// Hands the slot's lanes to the driver, once.
     pub(super) fn lanes(joined: &Joined) -> Option<Mapped> {
-        Self::once(joined, &joined.lanes, joined.slot().lane_pages())
-    }
-
-    fn once(joined: &Joined, mapped: &MaybeMapped, pages: (*mut u8, usize)) -> Option<Mapped> {
-        *mapped.get_or_init(|| {
+        *joined.lanes.get_or_init(|| {
+            let pages = joined.slot().lane_pages();
             let registered = register(pages)?;
             let mut device = 0;
             // SAFETY: the pages were registered just now, for mapping.
@@ -49,24 +41,16 @@ impl Mapped {
         })
     }
 
-    /// Hands over in a new context, while nothing runs there that could be waited for, the lanes and, for who gives notice,
-    /// the header. What was registered in another may have ended with that; if it has not, the driver says so, and nothing
-    /// changes.
+    /// Hands the lanes over in a new context, while nothing runs there that could be waited for. What was registered in
+    /// another may have ended with that; if it has not, the driver says so, and nothing changes.
     pub(crate) fn renew(joined: &Joined) {
-        let lanes = (&joined.lanes, joined.slot().lane_pages());
-        let header = (&joined.header, joined.region.layout().header_page());
-        for (mapped, pages) in
-            [Some(lanes), (joined.settings.class == Class::Ls).then_some(header)].into_iter().flatten()
-        {
-            match mapped.get() {
-                // Nor does it take the other.
-                Some(None) => return,
-                Some(Some(_)) => {
-                    register(pages);
-                }
-                None => {
-                    Self::once(joined, mapped, pages);
-                }
+        match joined.lanes.get() {
+            Some(None) => {}
+            Some(Some(_)) => {
+                register(joined.slot().lane_pages());
+            }
+            None => {
+                Self::lanes(joined);
             }
         }
     }

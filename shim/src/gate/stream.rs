@@ -2,7 +2,6 @@
 
 use super::idle::{self, is_next_to_run};
 use super::mapped::Mapped;
-use super::notice;
 use super::{BLOCKING_LANE, Copy, How, Place, Turn, consider, count, decide, turn_of};
 use crate::cut::Part;
 use crate::decision::{Decision, Why};
@@ -32,7 +31,6 @@ pub(crate) fn in_stream(traffic: Traffic, stream: CUstream, copy: impl FnMut(Opt
 }
 
 /// What becomes of a copy in a stream.
-#[expect(clippy::large_enum_variant, reason = "a box would be an allocation for each copy")]
 enum Way {
     Lane(Placed),
     Ferried,
@@ -170,18 +168,13 @@ impl Placed {
     /// other's slice is over. With asks in the stream a latency-sensitive copy took 1063 us at p99, and a best-effort
     /// tenant with small copies had a tenth of the bus instead of its half (measured on H200 and H100).
     fn ask(&self, last: u32) -> bool {
-        let (bus, notice) = (self.turn.bus(), self.turn.notice);
         let comes_now = match self.turn.waits() {
             true => is_next_to_run(self.gate.stream),
             false => idle::is_about_to_run(self.gate.stream, &SKIPS[self.turn.gpu][self.turn.direction as usize]),
         };
         if comes_now {
             self.lane.ask(last);
-            notice.inspect(|&notice| bus.give(notice));
             return true;
-        }
-        if let Some(notice) = notice {
-            notice::put(self.turn.joined, bus, self.gate.stream, notice);
         }
         self.gate.write(self.gate.asked, last)
     }

@@ -3,11 +3,9 @@
 //! The words are those of `region/src/handover.rs`: started, left, done, and 64 bytes from the beginning, cancelled.
 
 use super::kernels::Call;
-use super::{lock, pages};
+use super::pages;
 use crate::kernel::Fault;
 use crate::machine::Machine;
-use std::collections::BTreeMap;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering, fence};
 use units::DeviceVa;
 
@@ -47,23 +45,7 @@ pub(super) fn begin(machine: &Machine, arguments: &[u64; Call::ARGUMENTS]) -> Re
     let data = unsafe { core::slice::from_raw_parts(from as *const u8, bytes as usize) };
     pages::write(machine, DeviceVa::new(to), data)?;
     let gbps = machine.spec().bus.h2d_gbps * SHARE;
-    Ok(bytes as f64 / gbps + rest_of(arguments, gbps))
-}
-
-/// For so many nanoseconds it rests for a copy of which notice was given since the last time. The GPU's looks all the time;
-/// this one only as it begins.
-fn rest_of(arguments: &[u64; Call::ARGUMENTS], gbps: f64) -> f64 {
-    static NOTICED: Mutex<BTreeMap<u64, u32>> = Mutex::new(BTreeMap::new());
-    let at = arguments[6];
-    if at == 0 {
-        return 0.0;
-    }
-    // SAFETY: the library keeps the region pinned and mapped for ever, and its words are written atomically.
-    let notice = unsafe { AtomicU32::from_ptr(at as *mut u32) }.load(Ordering::Relaxed);
-    match lock(&NOTICED).insert(arguments[4], notice) {
-        Some(last) if last == notice => 0.0,
-        _ => 8_000.0 + f64::from(notice & 0xf_ffff) * 1024.0 / gbps,
-    }
+    Ok(bytes as f64 / gbps)
 }
 
 /// Says that the copy is done, if there was one.

@@ -21,8 +21,8 @@ pub(crate) enum Builtin {
     Stream,
     /// `missile_spin(u64 cycles)`: computes.
     Spin,
-    /// `missile_ferry(u64 to, u64 from, u64 whole, u32 rest, u64 words, u32 ticket, u64 notice)`: copies from pinned host
-    /// memory, nearly as fast as the bus, unless it was cancelled before it began: see [`ferry`].
+    /// `missile_ferry(u64 to, u64 from, u64 whole, u32 rest, u64 words, u32 ticket)`: copies from pinned host memory,
+    /// nearly as fast as the bus, unless it was cancelled before it began: see [`ferry`].
     Ferry,
     /// `missile_hold(u64 word)`: has every SM until the 32-bit word is no longer 0.
     Hold,
@@ -51,7 +51,7 @@ impl Builtin {
             Builtin::Latency => &[8, 4, 4, 8, 8],
             Builtin::Stream => &[8, 8, 4, 4, 8],
             Builtin::Spin => &[8],
-            Builtin::Ferry => &[8, 8, 8, 4, 8, 4, 8],
+            Builtin::Ferry => &[8, 8, 8, 4, 8, 4],
             Builtin::Hold => &[8],
         }
     }
@@ -67,7 +67,7 @@ pub(crate) struct Call {
 
 impl Call {
     /// The most parameters that a kernel has.
-    pub(crate) const ARGUMENTS: usize = 7;
+    pub(crate) const ARGUMENTS: usize = 6;
 
     /// Does to memory what the kernel does; returns what it takes.
     pub(crate) fn perform(&self, machine: &Machine) -> Result<Work, Fault> {

@@ -5,6 +5,7 @@ use crate::gate::{LaneState, LaneWatch};
 use crate::line::{Line, Place};
 use crate::meter::Meter;
 use crate::queue::{FairQueue, Want};
+use crate::room::Room;
 use crate::sizer::Sizer;
 use crate::tenants::Live;
 use region::{Class, Direction, LANES, Layout, Regime, SLOTS};
@@ -128,6 +129,7 @@ pub(crate) struct BusGate {
     felt: Felt,
     /// When a best-effort tenant last had pieces here.
     pieces_seen: Option<Nanos>,
+    room: Room,
 }
 
 impl BusGate {
@@ -142,6 +144,7 @@ impl BusGate {
             line: Line::new(),
             sizer: Sizer::new(piece),
             pieces_seen: None,
+            room: Room::default(),
             felt: Felt::new(gpu),
             meter: Meter::new(std::array::from_fn(|slot| moved(layout, slot, gpu, direction))),
         }
@@ -183,7 +186,7 @@ impl BusGate {
             self.queue.charge(slot, piece);
             found.changed = true;
         }
-        found.next_due = self.line.next_due(&self.sizer, regime, now);
+        found.next_due = self.gap_until(now).or_else(|| self.line.next_due(&self.sizer, regime, now));
         found.shows_busy = self.meter.publish(bus, now);
         found.last_used = self.meter.last_used();
         found.gated = self.meter.is_gated(now);
@@ -248,6 +251,9 @@ impl BusGate {
             want.pending = want.pending.saturating_add(state.wants.pending);
             found.changed |= class == Class::Be && state.changed;
             found.be_outstanding |= class == Class::Be && (lane.is_outstanding() || lane.is_held());
+            if class == Class::Ls && lane.is_outstanding() {
+                self.room.is_wanted(now);
+            }
         }
         if class == Class::Be {
             let back = kept.back(want.pending > 0, now);
@@ -268,13 +274,21 @@ impl BusGate {
         if let Some((bytes, time)) = self.line.settle(now, lane, record) {
             self.sizer.served(bytes, time);
         }
-        if self.wants.iter().any(|want| want.class == Class::Ls && want.pending > 0) {
+        if self.room.is_needed(now) {
             self.line.let_nothing_follow();
         }
     }
 
+    /// Until when the bus is left alone for the engine to look for what latency-sensitive tenants want of it.
+    fn gap_until(&self, now: Nanos) -> Option<Nanos> {
+        self.line.gap_until(now).filter(|_| self.room.is_needed(now))
+    }
+
     /// Whose piece may go now: on a bus that is free, or early, to follow the one there.
     fn next_to_go(&mut self, regime: Regime, now: Nanos) -> Option<usize> {
+        if self.gap_until(now).is_some() {
+            return None;
+        }
         let follows = self.line.may_be_followed(&self.sizer, regime, now);
         self.queue.next(&self.wants, if follows { WITH_A_FOLLOWER } else { ON_THE_BUS })
     }

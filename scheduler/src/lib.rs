@@ -18,6 +18,7 @@ mod meter;
 mod metrics;
 mod pace;
 mod queue;
+mod room;
 mod sizer;
 mod snapshot;
 mod stop;

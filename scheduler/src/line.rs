@@ -19,6 +19,10 @@ use units::{Bytes, Nanos};
 /// depends on how late the arbiter looks, and a newcomer waits for a piece more.
 const LEAD_BESIDE_LS: Nanos = Nanos::from_micros(6);
 
+/// For so long the bus is left alone between two pieces for the engine to look at other channels, where that is needed
+/// ([`crate::room`]). On an H200 5 us were enough, and to let the next piece go at once was not (docs/decisions/025).
+const GAP: Nanos = Nanos::from_micros(6);
+
 /// What part of its time a piece may be late by and still be followed. Pieces are, by a little, as the rate that is expected
 /// is the best that was seen of late; and an arbiter that may not spin looks late.
 const LATE_PART: u64 = 8;
@@ -127,6 +131,11 @@ impl Line {
         Some(if piece.may_be_followed && now < times.early { times.early } else { times.end })
     }
 
+    /// When the bus will have been left alone for long enough, if it has not been yet.
+    pub(crate) fn gap_until(&self, now: Nanos) -> Option<Nanos> {
+        Some(self.done_at + GAP).filter(|&until| self.pieces.is_empty() && now < until)
+    }
+
     fn times(&self, sizer: &Sizer, regime: Regime) -> Option<Times> {
         let (start, takes) = (self.on_the_bus_since()?, sizer.expects(self.pieces.first()?.bytes)?);
         let lead = if regime.yields() { LEAD_BESIDE_LS.min(takes) } else { takes };
@@ -228,6 +237,16 @@ mod tests {
         settle(&mut line, 80, shows(0, 1), shows(0, 0));
         assert!(!line.may_be_followed(&sizer(), LS, at(80)));
         assert_eq!(line.next_due(&sizer(), LS, at(80)), None);
+    }
+
+    #[test]
+    fn a_gap_begins_with_the_end_of_the_last_piece() {
+        let mut line = one_on_the_bus();
+        line.let_go(OTHER, PIECE, at(74));
+        settle(&mut line, 80, shows(0, 1), shows(1, 0));
+        assert_eq!(line.gap_until(at(80)), None, "the other is on the bus");
+        settle(&mut line, 160, shows(0, 0), shows(0, 1));
+        assert_eq!([160, 165, 166].map(|now| line.gap_until(at(now))), [Some(at(166)), Some(at(166)), None]);
     }
 
     #[test]

@@ -221,7 +221,7 @@ def first():
 
 
 def pytorch():
-    """An inference server with pinned inputs and outputs beside a data-loading job."""
+    """An inference server with pinned inputs and outputs beside a data-loading job, and beside copies to the host."""
     if options.sim:
         return
     seconds = options.seconds * 2

@@ -1,6 +1,6 @@
 //! Copies in the order of a stream: the stream itself asks and waits, by memory operations on a lane.
 
-use super::idle::{self, is_next_to_run};
+use super::idle::is_next_to_run;
 use super::mapped::Mapped;
 use super::{BLOCKING_LANE, Copy, How, Place, Turn, consider, count, decide, turn_of};
 use crate::cut::Part;
@@ -9,7 +9,7 @@ use crate::traffic::{Load, Loads, Traffic};
 use crate::{captures, fault, real, watchdog};
 use abi::cuda::*;
 use region::{Direction, GPUS, LANES, Lane};
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{MutexGuard, PoisonError, TryLockError};
 
 /// A copy in the order of a stream. `copy` hands a part to the driver, or with none what the caller asked for.
@@ -75,9 +75,6 @@ pub(crate) fn around(loads: Loads, stream: CUstream, forward: impl FnOnce() -> C
 /// long kernel; so a stream takes a lane that has nothing in it.
 static OWNERS: [[[AtomicUsize; LANES]; 2]; GPUS] =
     [const { [const { [const { AtomicUsize::new(0) }; LANES] }; 2] }; GPUS];
-
-/// See [`idle::is_about_to_run`].
-static SKIPS: [[AtomicU8; 2]; GPUS] = [const { [const { AtomicU8::new(0) }; 2] }; GPUS];
 
 impl Turn {
     /// The lane for the stream's next copy, with its order held: the one in which it has copies already, or an empty
@@ -163,16 +160,12 @@ struct Placed {
 impl Placed {
     /// Asks for the copy when its stream comes to it.
     ///
-    /// Where the stream has come to it already the host asks. A copy engine serves one channel for its whole time slice
-    /// of about a millisecond while that has work, so an ask that is itself in the stream would be seen only when the
-    /// other's slice is over. With asks in the stream a latency-sensitive copy took 1063 us at p99, and a best-effort
-    /// tenant with small copies had a tenth of the bus instead of its half (measured on H200 and H100).
+    /// Where the stream has come to it already the host asks, which is seen at once. A copy engine serves one channel for
+    /// its whole time slice of about a millisecond while that always has work, and looks at no other: so the arbiter, which
+    /// sees that a latency-sensitive copy was submitted, leaves it gaps to look for the asking in. A best-effort tenant with
+    /// small copies had a tenth of the bus instead of its half when its streams asked (measured on an H100).
     fn ask(&self, last: u32) -> bool {
-        let comes_now = match self.turn.waits() {
-            true => is_next_to_run(self.gate.stream),
-            false => idle::is_about_to_run(self.gate.stream, &SKIPS[self.turn.gpu][self.turn.direction as usize]),
-        };
-        if comes_now {
+        if is_next_to_run(self.gate.stream) {
             self.lane.ask(last);
             return true;
         }

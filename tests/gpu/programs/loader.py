@@ -60,8 +60,8 @@ def serve():
     torch.manual_seed(7)
     layers = []
     for _ in range(6):
-        layers += [torch.nn.Linear(4096, 4096), torch.nn.ReLU()]
-    model = torch.nn.Sequential(*layers).half().cuda().eval()
+        layers += [torch.nn.Linear(4096, 4096, device="cuda", dtype=torch.half), torch.nn.ReLU()]
+    model = torch.nn.Sequential(*layers).eval()
     host = torch.randn(256, 4096).half().pin_memory()
     answer = torch.empty(256, 4096, dtype=torch.half, pin_memory=True)
     device = host.cuda()

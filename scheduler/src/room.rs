@@ -7,8 +7,8 @@
 
 use units::Nanos;
 
-/// For so long after a latency-sensitive copy something may come behind it: its host has to submit that first. A server in
-/// Python took 100 to 200 us to do so.
+/// For so long after a latency-sensitive copy something may come behind it: its host has to submit that first, and two calls
+/// took a Python server up to 200 us on a slow host.
 const LINGERS: Nanos = Nanos::from_micros(300);
 
 /// What is known of one direction of a bus.

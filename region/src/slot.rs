@@ -128,7 +128,7 @@ impl WaitHistogram {
     }
 }
 
-/// The largest copy that what goes past the copy engine hardly delays. On an H200 256 KiB took 5 to 8 us longer beside it, 16
+/// The largest copy that what goes past the copy engine hardly delays. On an H200 256 KiB took 4 to 11 us longer beside it, 16
 /// MiB twice their time (docs/decisions/024).
 pub const SMALL_COPY: Bytes = Bytes::kib(512);
 

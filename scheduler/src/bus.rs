@@ -321,42 +321,4 @@ fn moved(layout: &Layout, slot: usize, gpu: usize, direction: Direction) -> u64 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(micros: u64) -> Nanos {
-        Nanos::from_micros(1_000_000 + micros)
-    }
-
-    /// Has the tenant take a piece that ends at this time, and come back so much later.
-    fn away(tenant: &mut TenantLanes, end: u64, micros: u64) {
-        tenant.back(true, at(end - 1));
-        tenant.back(false, at(end));
-        tenant.back(true, at(end + micros));
-    }
-
-    #[test]
-    fn who_was_usually_back_at_once_is_expected_for_a_while() {
-        let mut tenant = NEW;
-        (0..20).for_each(|i| away(&mut tenant, 1000 * (i + 1), 30));
-        tenant.back(true, at(50_000));
-        assert_eq!(
-            [0, 79, 80].map(|since| tenant.back(false, at(50_010 + since))),
-            [Back::Expected, Back::Expected, Back::No]
-        );
-        assert_eq!(tenant.back(true, at(50_100)), Back::No);
-    }
-
-    /// Else the arbiter may sleep for as long as the other's piece takes, take that for how long the tenant was away, and
-    /// never find out.
-    #[test]
-    fn who_left_a_moment_ago_is_looked_for_whatever_it_did_before() {
-        let mut tenant = NEW;
-        (0..20).for_each(|i| away(&mut tenant, 1000 * (i + 1), 500));
-        tenant.back(true, at(50_000));
-        assert_eq!(
-            [0, 79, 80].map(|since| tenant.back(false, at(50_010 + since))),
-            [Back::Possible, Back::Possible, Back::No]
-        );
-    }
-}
+mod tests;

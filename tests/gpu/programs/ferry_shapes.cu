@@ -6,36 +6,21 @@
 // A shape is BLOCKSxTHREADSxLOADS (16-byte loads that a thread has under way), in pieces of so many MiB: `plain` in the
 // copies' own stream; `handed` in another one that waits for the copies' stream to ask and answers it, as Missile's ferry
 // did (docs/decisions/020); with `pace` no faster than so many MB/s, by the GPU's clock. `engine` is the engine.
+#include "check.cuh"
+
 #include <cuda.h>
 #include <cuda_runtime.h>
 
 #include <algorithm>
 #include <array>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
-#include <ctime>
 #include <string>
 #include <vector>
-
-#define CHECK(call)                                                            \
-    do {                                                                       \
-        auto code = (call);                                                    \
-        if (code != 0) {                                                       \
-            fprintf(stderr, "%s: error %d\n", #call, static_cast<int>(code));  \
-            exit(1);                                                           \
-        }                                                                      \
-    } while (0)
 
 constexpr size_t MIB = 1 << 20, BULK = 64 * MIB, SMALL = 256 << 10;
 constexpr double PERIOD = 500e-6, WARM = 0.05;
 enum Word { STARTED, CANCELLED, LEFT, DONE, ASKED = 16 };
-
-double now() {
-    timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return time.tv_sec + time.tv_nsec * 1e-9;
-}
 
 __device__ unsigned arrived, departed, verdict;
 

@@ -7,14 +7,14 @@
 // done (-1: one piece ahead). The other makes a copy of 256 KiB every 700 us: alone in its stream, behind a write, an event
 // and a write, a kernel of 60 us and a write, or that while the pieces are held back meanwhile. Times are the device's, from
 // an event before the copy, which may have waited itself: fewer copies than elsewhere say that it did.
+#include "check.cuh"
+
 #include <cuda.h>
 #include <cuda_runtime.h>
 
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
-#include <ctime>
 #include <dlfcn.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -22,15 +22,6 @@
 #include <thread>
 #include <unistd.h>
 #include <vector>
-
-#define CHECK(call)                                                            \
-    do {                                                                       \
-        auto code = (call);                                                    \
-        if (code != 0) {                                                       \
-            fprintf(stderr, "%s: error %d\n", #call, static_cast<int>(code));  \
-            exit(1);                                                           \
-        }                                                                      \
-    } while (0)
 
 constexpr size_t MIB = 1 << 20, BULK = 64 * MIB, PIECE = 2 * MIB, SMALL = 256 << 10;
 constexpr double PERIOD = 700e-6;
@@ -45,12 +36,6 @@ void look_up() {
     void* driver = dlopen("libcuda.so.1", RTLD_NOW);
     wait32 = reinterpret_cast<Operation>(dlsym(driver, "cuStreamWaitValue32_v2"));
     write32 = reinterpret_cast<Operation>(dlsym(driver, "cuStreamWriteValue32_v2"));
-}
-
-double now() {
-    timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return time.tv_sec + time.tv_nsec * 1e-9;
 }
 
 __global__ void spin(long cycles) {

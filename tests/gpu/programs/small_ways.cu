@@ -6,14 +6,14 @@
 // a kernel of BLOCKSxLOADS (512 threads, so many 16-byte loads each under way) in the copy's own stream; or `handed` to a
 // kernel in another stream, which the copy's stream waits for as in shim/src/ferry (with its answer in host or device memory,
 // and without a look whether the copy was cancelled).
+#include "check.cuh"
+
 #include <cuda.h>
 #include <cuda_runtime.h>
 
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
-#include <ctime>
 #include <dlfcn.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -21,24 +21,9 @@
 #include <unistd.h>
 #include <vector>
 
-#define CHECK(call)                                                            \
-    do {                                                                       \
-        auto code = (call);                                                    \
-        if (code != 0) {                                                       \
-            fprintf(stderr, "%s: error %d\n", #call, static_cast<int>(code));  \
-            exit(1);                                                           \
-        }                                                                      \
-    } while (0)
-
 constexpr size_t KIB = 1 << 10, MIB = 1 << 20, BULK = 64 * MIB, MOST = 16 * MIB;
 enum Word { STARTED, LEFT, DONE, CANCELLED = 16 };
 enum Direction { NOWHERE, TO_DEVICE, TO_HOST };
-
-double now() {
-    timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return time.tv_sec + time.tv_nsec * 1e-9;
-}
 
 __device__ unsigned arrived, departed, verdict;
 

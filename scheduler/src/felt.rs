@@ -1,7 +1,7 @@
 //! Whether latency-sensitive tenants would feel it if best-effort copies went past the copy engine.
 //!
-//! Such a copy hardly delays a small one by the engine. But it has two SMs, and a model whose kernels fill the GPU then takes
-//! another wave for each of them; and it takes half of the bus from a large copy. Beside tenants that launch kernels or copy
+//! Such a copy hardly delays a small one by the engine. But it has two SMs, and a model whose kernels fill the GPU may take
+//! much longer then; and it takes half of the bus from a large copy. Beside tenants that launch kernels or copy
 //! much at a time, best-effort copies therefore stay with the engine, in pieces (docs/decisions/024).
 
 use crate::meter::LS_MEMORY;

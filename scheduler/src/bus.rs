@@ -126,7 +126,8 @@ pub(crate) struct BusGate {
     line: Line,
     meter: Meter,
     sizer: Sizer,
-    felt: Felt,
+    /// Towards the device; what SMs write to the host clogs the bus.
+    felt: Option<Felt>,
     /// When a best-effort tenant last had pieces here.
     pieces_seen: Option<Nanos>,
     room: Room,
@@ -145,7 +146,7 @@ impl BusGate {
             sizer: Sizer::new(piece),
             pieces_seen: None,
             room: Room::default(),
-            felt: Felt::new(gpu),
+            felt: (direction == Direction::H2d).then(|| Felt::new(gpu)),
             meter: Meter::new(std::array::from_fn(|slot| moved(layout, slot, gpu, direction))),
         }
     }
@@ -164,8 +165,8 @@ impl BusGate {
             } else {
                 self.tenants[tenant.slot].lanes = NEW.lanes;
             }
-            if tenant.class == Some(Class::Ls) {
-                self.felt.look(tenant.slot, &layout.slots[tenant.slot].tenant, now);
+            if let (Some(felt), Some(Class::Ls)) = (&mut self.felt, tenant.class) {
+                felt.look(tenant.slot, &layout.slots[tenant.slot].tenant, now);
             }
             let counter = moved(layout, tenant.slot, self.gpu, self.direction);
             self.meter.look(tenant.slot, tenant.class, counter, pending > 0, now);
@@ -179,8 +180,7 @@ impl BusGate {
             self.pieces_seen = Some(now);
         }
         bus.set_in_pieces(self.pieces_seen.is_some_and(|seen| now.saturating_sub(seen) < PIECES_MEMORY));
-        // What SMs write to the host clogs the bus.
-        bus.set_past_the_engine(self.direction == Direction::H2d && self.felt.nobody_would(now));
+        bus.set_past_the_engine(self.felt.as_ref().is_some_and(|felt| felt.nobody_would(now)));
         while let Some(slot) = self.next_to_go(regime, now) {
             let piece = self.let_one_go(layout, slot, now);
             self.queue.charge(slot, piece);
@@ -198,7 +198,7 @@ impl BusGate {
         self.meter.look(slot, None, moved(layout, slot, self.gpu, self.direction), false, now);
         self.meter.forget(slot);
         self.queue.forget(slot);
-        self.felt.forget(slot);
+        self.felt.iter_mut().for_each(|felt| felt.forget(slot));
         self.tenants[slot] = NEW;
     }
 

@@ -9,10 +9,13 @@
 mod driver;
 #[path = "../src/percentiles.rs"]
 mod percentiles;
+#[path = "../src/punctual.rs"]
+mod punctual;
 
 use clap::Parser;
 use driver::Driver;
 use percentiles::Latencies;
+use punctual::wait_until;
 use std::error::Error;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -54,14 +57,6 @@ enum Role {
         /// How many streams
         streams: usize,
     },
-}
-
-/// Waits without the scheduler's oversleep, which would count as the copy's own time.
-fn wait_until(due: Instant) {
-    std::thread::sleep(due.saturating_duration_since(Instant::now()).saturating_sub(Duration::from_micros(200)));
-    while Instant::now() < due {
-        std::hint::spin_loop();
-    }
 }
 
 fn main() -> Result<(), Box<dyn Error>> {

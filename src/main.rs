@@ -15,6 +15,7 @@ mod output;
 mod percentiles;
 mod preload;
 mod private_folder;
+mod punctual;
 mod simulated;
 mod tables;
 mod ungoverned;

@@ -4,6 +4,7 @@ use super::driver::{Driver, DriverError};
 use super::streaming::{Reading, Streaming};
 use super::{TenantError, WARM_UP, gate};
 use crate::percentiles::Latencies;
+use crate::punctual::wait_until;
 use std::time::{Duration, Instant};
 
 const INPUT_BYTES: usize = 1 << 20;
@@ -36,7 +37,7 @@ pub fn serve(reading: Reading, period: Duration, time: Duration) -> Result<Optio
     let mut latencies = Vec::new();
     let mut arrival = started;
     while started.elapsed() < WARM_UP + time {
-        std::thread::sleep(arrival.saturating_duration_since(Instant::now()));
+        wait_until(arrival);
         let is_warm = started.elapsed() >= WARM_UP;
         request()?;
         if is_warm {

@@ -107,12 +107,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         due = Instant::now().max(due + period.unwrap_or_default());
     }
     let gbps = micros.len() as f64 * size.get() as f64 / started.elapsed().as_secs_f64() / 1e9;
-    let Some(Latencies { count, p50_us, p99_us, max_us }) = Latencies::of(micros) else {
+    let Some(Latencies { count, p50_us, p90_us, p99_us, max_us }) = Latencies::of(micros) else {
         return Err("there was no time for a copy: give more --seconds".into());
     };
-    println!(
-        "{}",
-        serde_json::json!({ "copies": count, "p50_us": p50_us, "p99_us": p99_us, "max_us": max_us, "gbps": gbps })
-    );
+    let answer = serde_json::json!({
+        "copies": count, "p50_us": p50_us, "p90_us": p90_us, "p99_us": p99_us, "max_us": max_us, "gbps": gbps
+    });
+    println!("{answer}");
     Ok(())
 }

@@ -13,6 +13,8 @@ pub struct Latencies {
     pub count: usize,
     /// Half are not longer.
     pub p50_us: f64,
+    /// 9 of 10 are not longer.
+    pub p90_us: f64,
     /// 99 of 100 are not longer.
     pub p99_us: f64,
     /// The longest.
@@ -26,6 +28,7 @@ impl Latencies {
         Some(Latencies {
             count: micros.len(),
             p50_us: percentile(&micros, 0.5)?,
+            p90_us: percentile(&micros, 0.9)?,
             p99_us: percentile(&micros, 0.99)?,
             max_us: percentile(&micros, 1.0)?,
         })

@@ -124,6 +124,7 @@ impl<'a> Stage<'a> {
         Ok(Row {
             setup: setup.name,
             ls_p50_ms: latencies.map(|latencies| latencies.p50_us / 1e3),
+            ls_p90_ms: latencies.map(|latencies| latencies.p90_us / 1e3),
             ls_p99_ms: latencies.map(|latencies| latencies.p99_us / 1e3),
             be_per_s: throughput.map(|throughput| throughput.kernels_per_s),
             be_copy_gbps: throughput.map(|throughput| throughput.copy_gbps),

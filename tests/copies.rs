@@ -266,20 +266,21 @@ fn bulk_copiers_share_by_weight_whatever_the_sizes_of_their_copies() {
 #[test]
 fn a_latency_sensitive_copy_takes_less_long_beside_a_governed_bulk_copier() {
     let (place, _arbiter) = place(&[]);
-    let p99 = |copies: &str| {
+    // The slowest tenth: the slowest hundredth is the machine's where something else takes its cores.
+    let p90 = |copies: &str| {
         let flags = |class| ["--class", class, "--color", "off", "--copies", copies];
         let bulk = Held::start(&mut place.tenant(&flags("be"), "copier", &["bulk", "64M", "--seconds", "3"]));
         place.wait_for_tenant(bulk.id(), "the bulk copier", |tenant| tenant["h2d_bytes"].as_u64() > Some(64 << 20));
         let small = ["ls", "256K", "2000", "--seconds", "1.5"];
         let sensitive = Held::start(&mut place.tenant(&flags("ls"), "copier", &small));
-        let p99 = sensitive.finish().json()["p99_us"].as_f64().expect("a time");
+        let p90 = sensitive.finish().json()["p90_us"].as_f64().expect("a time");
         bulk.kill();
-        p99
+        p90
     };
     let better = (0..5).any(|_| {
-        let (ungoverned, governed) = (p99("off"), p99("on"));
-        println!("p99 {ungoverned:.0} us ungoverned, {governed:.0} us governed");
-        governed < ungoverned
+        let (ungoverned, governed) = (p90("off"), p90("on"));
+        println!("p90 {ungoverned:.0} us ungoverned, {governed:.0} us governed");
+        governed * 1.4 < ungoverned
     });
     assert!(better);
 }

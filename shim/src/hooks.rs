@@ -187,14 +187,14 @@ macro_rules! govern {
     (stream destroy $name:ident, $real:ident, $forward:ident, ($stream:ident)) => {
         hooks::stream::destroy($forward, $stream)
     };
-    (export memory $name:ident, $real:ident, $forward:ident, ($handle:ident, $dptr:ident $(, $more:ident)*)) => {
-        hooks::export::memory($forward, $dptr)
+    (export memory $name:ident, $real:ident, $forward:ident, ($place:ident, $dptr:ident $(, $more:ident)*)) => {
+        hooks::export::memory_into($forward, $place, $dptr)
     };
     (export attribute $name:ident, $real:ident, $forward:ident, ($value:ident, $attribute:ident, $dptr:ident)) => {
         hooks::export::attribute($forward, $attribute, $dptr)
     };
-    (export shared_handle $name:ident, $real:ident, $forward:ident, ($shareable:ident, $handle:ident, $($more:ident),*)) => {
-        hooks::export::handle($forward, $handle)
+    (export shared_handle $name:ident, $real:ident, $forward:ident, ($place:ident, $handle:ident, $($more:ident),*)) => {
+        hooks::export::handle_into($forward, $place, $handle)
     };
     (export bound_handle $name:ident, $real:ident, $forward:ident, ($to:ident, $at:ident, $handle:ident, $($more:ident),*)) => {
         hooks::export::handle($forward, $handle)

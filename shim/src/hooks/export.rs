@@ -20,6 +20,20 @@ pub(crate) fn handle(forward: impl FnOnce() -> CUresult, handle: CUmemGenericAll
     }
 }
 
+/// A handle of the memory at an address is to be written to a place. Without a place none is, and the driver says so.
+pub(crate) fn memory_into<T>(forward: impl FnOnce() -> CUresult, place: *const T, dptr: CUdeviceptr) -> CUresult {
+    if place.is_null() { forward() } else { memory(forward, dptr) }
+}
+
+/// The same of the memory behind a handle.
+pub(crate) fn handle_into<T>(
+    forward: impl FnOnce() -> CUresult,
+    place: *const T,
+    of: CUmemGenericAllocationHandle,
+) -> CUresult {
+    if place.is_null() { forward() } else { handle(forward, of) }
+}
+
 /// An attribute of the memory at an address is set or asked for; some are the first step of handing it out.
 pub(crate) fn attribute(forward: impl FnOnce() -> CUresult, attribute: c_uint, dptr: CUdeviceptr) -> CUresult {
     if export::is_for_other_devices(attribute) { memory(forward, dptr) } else { forward() }

@@ -1,8 +1,9 @@
 """How copies share the bus of a real GPU, governed beside ungoverned: `python3 tests/gpu/copies.py DIST [--out FOLDER]`.
 
 DIST is the folder that `tests/gpu/dist.sh` makes. Every figure is a median of `--rounds` runs; what is governed and what
-is not alternate in each round. Prints one table, and keeps every run in FOLDER/copies.jsonl. The last line reads
-`N within, N beyond`: figures within the bounds that the project set itself, and beyond them.
+is not alternate in each round. Prints one table, and keeps every run in FOLDER/copies.jsonl. With `--limit` no round begins
+later than so many seconds after the start; lines that begin with `#` tell which rounds and parts were left out for that. The
+last line reads `N within, N beyond`: figures within the bounds that the project set itself, and beyond them.
 """
 import argparse
 import json
@@ -22,6 +23,7 @@ arguments.add_argument("--sim", help="a simulated GPU, to try this out")
 arguments.add_argument("--only", default="", help="the parts whose names contain this")
 arguments.add_argument("--rounds", type=int, default=5)
 arguments.add_argument("--seconds", type=float, default=1.0)
+arguments.add_argument("--limit", type=float, default=float("inf"), help="begin no round so many seconds after the start")
 options = arguments.parse_args()
 DIST, OUT = options.dist.resolve(), options.out.resolve()
 OUT.mkdir(parents=True, exist_ok=True)
@@ -31,6 +33,7 @@ WORK = Path(tempfile.mkdtemp(prefix="missile-copies-"))
 RUN = Path(tempfile.mkdtemp(prefix="missile-copies-", dir="/dev/shm"))
 SIM = ["--sim", options.sim] if options.sim else []
 ENV = dict(os.environ, XDG_RUNTIME_DIR=str(RUN), XDG_DATA_HOME=str(WORK / "data"), SIMGPU_STATE=str(WORK / "sim"), SIMGPU_MPS="1", PYTHONUNBUFFERED="1")
+BEGUN = time.monotonic()
 log = open(OUT / "copies.jsonl", "w")
 table, marks = [], []
 
@@ -113,10 +116,25 @@ def together(label, governed, programs, keep_top=False):
     return [*answers, cpu]
 
 
+class NoTime(Exception):
+    """Not even one round could begin."""
+
+
+def numbers(label):
+    """The numbers of the rounds, as many as there is time for."""
+    for index in range(options.rounds):
+        if time.monotonic() - BEGUN > options.limit:
+            if index == 0:
+                raise NoTime(label)
+            print(f"# {label}: {index} of {options.rounds} rounds, as there was no more time", flush=True)
+            return
+        yield index
+
+
 def rounds(label, programs, governs=("off", "on"), keep_top=False):
     """The answers of all rounds: {how governed: [answers of one run]}."""
     found = {govern: [] for govern in governs}
-    for index in range(options.rounds):
+    for index in numbers(label):
         for govern in governs:
             found[govern].append(together(f"{label} {index}", govern, programs, keep_top and index == 0))
     return found
@@ -232,7 +250,7 @@ def pytorch():
               ("beside copies to the host", copier("bulk", "64M", to_host=True, seconds=seconds + 0.5), ("off", "on"))]
     found = {}
     # By turns, round by round: the host's own speed varies.
-    for index in range(options.rounds):
+    for index in numbers("pytorch"):
         for name, beside, governs in setups:
             for govern in governs:
                 run = together(f"pytorch {name} {index}", govern, [("ls", 1024, server), *([("be", 1024, beside)] if beside else [])], keep_top=True)
@@ -249,17 +267,24 @@ def pytorch():
             row(f"PyTorch {model} {name}, copies {govern}", *cells)
 
 
+def measure(name, part):
+    """Measures a part, as far as there is time for it."""
+    try:
+        part()
+        print(f"# {name}: {time.monotonic() - BEGUN:.0f} s", flush=True)
+    except NoTime as none:
+        print(f"# {none}: left out with all behind it in {name}, as there was no time", flush=True)
+
+
 PARTS = [("alone", alone), ("sensitive-to-device", lambda: sensitive("MPS", (False,))), ("sensitive-to-host", lambda: sensitive("MPS", (True,))), ("large", large), ("shares", shares), ("directions", directions), ("first", first), ("pytorch", pytorch)]
 had_mps = mps(True)
 try:
     subprocess.run([MISSILE, "up"], env=ENV, check=True, timeout=60, capture_output=True)
     if not options.sim:
         print(subprocess.run(["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"], capture_output=True, text=True).stdout.strip())
-    begun = time.monotonic()
     for name, part in PARTS:
         if options.only in name:
-            part()
-            print(f"# {name}: {time.monotonic() - begun:.0f} s", flush=True)
+            measure(name, part)
 finally:
     subprocess.run([MISSILE, "down"], env=ENV, capture_output=True, timeout=20)
     if had_mps:
@@ -268,7 +293,7 @@ if "sliced" in options.only or not options.only:
     subprocess.run([MISSILE, "up"], env=ENV, check=True, timeout=60, capture_output=True)
     try:
         ENV["SIMGPU_MPS"] = "0"
-        sensitive("time-sliced", (False,))
+        measure("time-sliced", lambda: sensitive("time-sliced", (False,)))
     finally:
         subprocess.run([MISSILE, "down"], env=ENV, capture_output=True, timeout=20)
 shutil.rmtree(RUN, ignore_errors=True)

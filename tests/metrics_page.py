@@ -45,7 +45,7 @@ def settled():
     while True:
         families = {family.name: family for family in text_string_to_metric_families(page())}
         served = samples(families, "missile_tenant_service_seconds", "missile_tenant_service_seconds_count")
-        if sum(value > 0 for value in served) > 0 and len(families["missile_tenant"].samples) == 2:
+        if any(served) and len(families["missile_tenant"].samples) == 2:
             return families
         assert time.monotonic() - begun < LIMIT_S, f"no copy was served: {sorted(families)}"
         time.sleep(0.1)

@@ -236,7 +236,7 @@ fn pieces_that_do_not_move_hold_nobody_back_for_long() {
     lanes[1].finish(copy);
     stays(A_WHILE, "a stalled lane is given nothing more", || lanes[0].view().flying == 1);
     lanes[0].finish(first);
-    // One piece or two: a machine that was late with the other lane's made its time one that the arbiter reckons with.
+    // Two pieces where the machine was late with the other lane's: the arbiter then knows a piece's time, and one follows.
     until("it is served again once it moves", || lanes[0].view().pending == 9 && lanes[0].view().flying > 0);
 }
 

@@ -20,7 +20,7 @@ enum Kind {
     Copies,
 }
 
-/// A wait that may not be over: whose, and where.
+/// The last wait of a stream in a queue, if it may not be over: those before it are over when it is.
 struct Wait {
     stream: u64,
     kind: Kind,
@@ -81,8 +81,10 @@ impl Place {
         let mut queues = lock(&QUEUES);
         queues.waits.retain(|wait| !wait.until.is_reached());
         let (kind, queue) = queues.place(stream, command);
-        let there = queues.waits.iter().filter(|wait| (wait.kind, wait.queue) == (kind, queue));
-        let in_front = there.map(|wait| wait.until.clone()).collect();
+        // What the stream itself waits for is in front anyway.
+        let others =
+            queues.waits.iter().filter(|wait| (wait.kind, wait.queue) == (kind, queue) && wait.stream != stream);
+        let in_front = others.map(|wait| wait.until.clone()).collect();
         let waits = matches!(command, Command::WaitValue(_) | Command::Await(_));
         Place { stream, kind, queue, waits, in_front }
     }
@@ -93,6 +95,7 @@ impl Place {
         queues.last.insert(self.stream, self.kind);
         if self.waits {
             let Place { stream, kind, queue, .. } = *self;
+            queues.waits.retain(|wait| (wait.stream, wait.kind, wait.queue) != (stream, kind, queue));
             queues.waits.push(Wait { stream, kind, queue, until: fence.clone() });
         }
     }

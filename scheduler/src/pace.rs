@@ -54,7 +54,13 @@ impl Pace {
             let until_due = found.next_due.map_or(Nanos::ZERO, |due| due.saturating_sub(now));
             if until_due > EARLY + EARLY {
                 let longest = if found.expects { SOON } else { Nanos::from_micros(200) };
-                let nap = until_due.saturating_sub(EARLY).min(longest);
+                // Without spinning an end is seen a nap late. Whoever slept until it is due would see none sooner than
+                // expected, and from then on expect ends as late as it had seen them.
+                let nap = match self.may_spin {
+                    true => until_due.saturating_sub(EARLY),
+                    false => Nanos::new(until_due.get() / 2),
+                };
+                let nap = nap.min(longest);
                 return Pause::Nap(Duration::from_nanos(nap.get()));
             }
             return match quiet {
@@ -119,6 +125,25 @@ mod tests {
         assert_eq!(at(60), Pause::Nap(Duration::from_micros(48)));
         assert_eq!(at(10), Pause::Spin);
         assert_eq!(at(0), Pause::Spin);
+    }
+
+    #[test]
+    fn without_spinning_too_an_end_is_seen_sooner_than_expected_where_it_comes_sooner() {
+        // Pieces take 60 us, and naps end 20 us late.
+        let (mut pace, mut expected) = (Pace::new(2), 200);
+        let at = |micros| Nanos::from_micros(5_000_000 + micros);
+        for _ in 0..20 {
+            let mut now = 0;
+            while now < 60 {
+                let next_due = Some(at(expected));
+                let found = Activity { be_waits: true, changed: now == 0, next_due, ..Activity::default() };
+                let Pause::Nap(nap) = pace.after(&found, true, at(now)) else { panic!("it naps") };
+                now += nap.as_micros() as u64 + 20;
+            }
+            // What was seen to move fastest counts.
+            expected = now.min(expected);
+        }
+        assert!(expected < 100, "{expected}");
     }
 
     #[test]

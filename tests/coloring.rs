@@ -177,11 +177,11 @@ fn memory_that_leaves_the_process_is_on_the_drivers_own_pages_again() {
 }
 
 #[test]
-fn memory_that_is_only_asked_about_stays_colored() {
+fn memory_that_is_only_asked_about_or_handed_to_nowhere_stays_colored() {
     if !c::is_there() {
         return;
     }
-    for step in ["none", "type"] {
+    for step in ["none", "type", "ipc-nowhere"] {
         assert_eq!(after_step(step)["colored_bytes"], 4 * MIB, "{step}");
     }
 }

@@ -3,6 +3,7 @@
 //! While copies take turns, the next piece is to be let go a few microseconds before the one on the bus is done, and the
 //! bus idles for as long as the arbiter is late for that. So it sleeps until shortly before, and then looks without
 //! pause, for a bounded time, until it has also seen the piece's end: a part of a core under contention, not the whole.
+//! Where it may not spin it sleeps half of the time that is left, and half again (docs/decisions/026).
 
 use crate::bus::Activity;
 use std::time::Duration;

@@ -19,6 +19,8 @@ int main(int count, char **arguments) {
     /* Whether the driver can do it here does not matter: the memory must be ready for it. */
     if (strcmp(step, "ipc") == 0)
         cuIpcGetMemHandle(room, buffer + 4096);
+    if (strcmp(step, "ipc-nowhere") == 0)
+        cuIpcGetMemHandle(NULL, buffer);
     if (strcmp(step, "range") == 0)
         cuMemGetHandleForAddressRange(room, buffer, 1 << 21, 1, 0);
     if (strcmp(step, "tokens") == 0)

@@ -3,7 +3,7 @@
 //! Some are for kernels and some for copies; a wait goes to one of the kind that its stream's last command went to. How many
 //! there are for kernels is `CUDA_DEVICE_MAX_CONNECTIONS`: 8, and 2 under MPS, where nothing is asked for; and with two there
 //! are four for copies (seen on an H200, `tests/gpu/programs/queues.c`; for other numbers the same ratio is supposed, but with
-//! one there is one in all). A stream takes the one with the fewest waits: with `n` queues, all went through beside up to
+//! one there is one in all). A stream takes the one with the fewest waiting streams: with `n` queues, all went through beside up to
 //! `n - 1` waiting streams, whichever those were. What is no wait holds nobody up: the device has kernels and copies side by
 //! side.
 

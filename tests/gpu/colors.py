@@ -11,7 +11,6 @@ import statistics
 import subprocess
 from pathlib import Path
 
-import harness
 from harness import Failed, Ground, Skipped, python
 
 arguments = argparse.ArgumentParser()

@@ -7,6 +7,7 @@
 # dist/hooks             the benchmark of the hooks, stripped
 # dist/ptx/              the GPU code that the programs carry inside, to read or to load by other means
 # dist/tests/gpu/        the checks for a machine with a GPU, and the programs that they run
+# dist/programs/         C programs of these, for a machine without a C compiler, whose glibc is no older than this one's
 #
 # The simulated driver is left out: there is a real one. What is built here loads on glibc 2.28 and later: see
 # packaging/build.sh. Where that cannot be had, it needs a glibc no older than this machine's, and a line says so.
@@ -48,7 +49,7 @@ done
 bench=$(ls -t "$built"/deps/hooks-* | grep -v '\.d$' | sed -n 1p)
 cp "$bench" dist/hooks
 strip dist/hooks
-find hashprobe shim src examples -name '*.ptx' -exec cp {} dist/ptx/ \;
+find hashprobe src examples -name '*.ptx' -exec cp {} dist/ptx/ \;
 # This script has no use there, and neither has what Python left behind.
 find tests/gpu -type f ! -name dist.sh ! -path '*/__pycache__/*' -print0 | while IFS= read -r -d '' check; do
     install -D -p -m "$(stat -c %a "$check")" "$check" "dist/$check"
@@ -61,6 +62,12 @@ for source in churn.c memory.h; do
     install -D -p -m 644 "tests/coloring/$source" "dist/tests/gpu/coloring/$source"
 done
 install -D -p -m 644 tests/paths/cuda.h dist/tests/gpu/paths/cuda.h
+if command -v cc >/dev/null; then
+    mkdir -p dist/programs
+    for program in copier flags; do
+        cc -O2 -pthread -s "tests/gpu/programs/$program.c" -o "dist/programs/$program" -ldl
+    done
+fi
 
 bytes=$(du -sb dist | cut -f1)
 find dist -type f -printf '%10s %p\n' | LC_ALL=C sort -k2

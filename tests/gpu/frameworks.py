@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Callable, Optional
 
+import builds
 import harness
 from harness import Failed, Ground, Skipped, Watch, python
 
@@ -38,7 +39,7 @@ def script(name, *arguments):
 
 
 def built(variant):
-    return lambda ground: [harness.build(ground, variant)]
+    return lambda ground: [builds.build(ground, variant)]
 
 
 def in_dist(*parts):

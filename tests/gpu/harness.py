@@ -4,6 +4,7 @@ A `Ground` has an arbiter in private folders, with a probed table. A `Program` r
 carries its name in its environment, so that its children are known by it wherever they go. `Watch` reads `missile top`
 again and again and keeps what it says of each program's processes.
 """
+import collections
 import json
 import os
 import queue
@@ -74,9 +75,10 @@ class Ground:
         )
         self.lock = threading.Lock()
         self.closed = False
-        self.arbiter = None
-        self.build_locks = {variant: threading.Lock() for variant in BUILDS}
-        self.built = {}
+        # The arbiter's process, and what is in its environment besides `env`.
+        self.arbiter, self.arbiter_env = None, {}
+        # For builds.py: a lock for each program, and what came of it.
+        self.build_locks, self.built = collections.defaultdict(threading.Lock), {}
 
     def __enter__(self):
         def stop(number, _frame):
@@ -100,26 +102,36 @@ class Ground:
             for pid in processes_marked(f"{self.mark}/"):
                 kill(pid)
 
-    def call(self, *arguments, seconds=120):
+    def call(self, *arguments, seconds=120, env=None):
         """A `missile` command's output."""
         command = [str(self.missile), *map(str, arguments)]
-        done = subprocess.run(command, env=self.env, capture_output=True, text=True, timeout=seconds)
+        env = {**self.env, **(env or {})}
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=seconds)
         if done.returncode:
             raise Failed(f"missile {' '.join(command[1:])} ended with {done.returncode}: {done.stderr.strip()[-400:]}")
         return done.stdout
 
-    def up(self):
-        """Probes a table and starts the arbiter. Returns what the probe found."""
-        found = json.loads(self.call("probe", "--json", *self.sim))
-        (self.out / "probe.json").write_text(json.dumps(found))
-        self.call("up", "--map-budget", self.map_budget, "--map-tenants", self.map_tenants)
+    def up(self, probe=True, flags=(), env=None):
+        """Probes a table unless told not to, and starts the arbiter. Returns what the probe found."""
+        found = None
+        if probe:
+            found = json.loads(self.call("probe", "--json", *self.sim))
+            (self.out / "probe.json").write_text(json.dumps(found))
+        self.arbiter_env = {**(env or {}), MARK: f"{self.mark}-arbiter"}
+        budget = ("--map-budget", self.map_budget, "--map-tenants", self.map_tenants)
+        self.call("up", *budget, *flags, env=self.arbiter_env)
         self.arbiter = self.top()["arbiter"]["pid"]
         return found
 
     def down(self):
-        ended = subprocess.run([self.missile, "down"], env=self.env, capture_output=True, timeout=30)
-        if ended.returncode and self.arbiter:
-            kill(self.arbiter)
+        """Ends the arbiter, and what it started and left."""
+        try:
+            env = {**self.env, **self.arbiter_env}
+            subprocess.run([self.missile, "down"], env=env, capture_output=True, timeout=30)
+        except subprocess.TimeoutExpired:
+            pass
+        for pid in processes_marked(f"{self.mark}-arbiter"):
+            kill(pid)
         self.arbiter = None
 
     def top(self):
@@ -146,6 +158,8 @@ class Program:
         words = [str(word) for word in command]
         self.lines = queue.Queue()
         self.begun = time.monotonic()
+        # Whether it has to be a tenant of the arbiter; told by who starts it.
+        self.governed = False
         with ground.lock:
             if ground.closed:
                 raise Failed("the checks have ended")
@@ -277,38 +291,51 @@ class Watch(threading.Thread):
 
 
 class Mps:
-    """NVIDIA's MPS in folders of its own, for the programs that the ground starts meanwhile. Its log is kept."""
+    """NVIDIA's MPS in folders of its own. Its log is kept.
 
-    def __init__(self, ground):
-        self.ground, self.mark = ground, f"{ground.mark}/mps"
+    Every program that the ground starts meanwhile is its client; with `everywhere=False` only those that are started with
+    its `env`.
+    """
+
+    def __init__(self, ground, everywhere=True):
+        self.ground, self.everywhere, self.mark = ground, everywhere, f"{ground.mark}/mps"
         self.control = shutil.which("nvidia-cuda-mps-control")
+        self.env = mps_env(ground, "mps")
 
     def __enter__(self):
-        if self.ground.sim:
-            self.ground.env["SIMGPU_MPS"] = "1"
-            return self
-        if not self.control:
-            raise Skipped("there is no MPS")
-        folders = {"PIPE": self.ground.work / "mps", "LOG": self.ground.out / "mps-log"}
-        for name, folder in folders.items():
-            folder.mkdir(exist_ok=True)
-            self.ground.env[f"CUDA_MPS_{name}_DIRECTORY"] = str(folder)
-        # What it starts keeps its outputs, so they must be nobody's who waits for their end.
-        nobody = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        subprocess.run([self.control, "-d"], env={**self.ground.env, MARK: self.mark}, check=True, timeout=30, **nobody)
+        if not self.ground.sim:
+            if not self.control:
+                raise Skipped("there is no MPS")
+            # What it starts keeps its outputs, so they must be nobody's who waits for their end.
+            nobody = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+            env = {**self.ground.env, **self.env, MARK: self.mark}
+            subprocess.run([self.control, "-d"], env=env, check=True, timeout=30, **nobody)
+        if self.everywhere:
+            self.ground.env.update(self.env)
         return self
 
     def __exit__(self, *_):
-        if self.ground.sim:
-            return
-        try:
-            subprocess.run([self.control], input=b"quit\n", env=self.ground.env, timeout=20, capture_output=True)
-        except subprocess.TimeoutExpired:
-            pass
-        for pid in processes_marked(self.mark):
-            kill(pid)
-        for name in ("PIPE", "LOG"):
-            self.ground.env.pop(f"CUDA_MPS_{name}_DIRECTORY", None)
+        if not self.ground.sim:
+            env = {**self.ground.env, **self.env}
+            try:
+                subprocess.run([self.control], input=b"quit\n", env=env, timeout=20, capture_output=True)
+            except subprocess.TimeoutExpired:
+                pass
+            for pid in processes_marked(self.mark):
+                kill(pid)
+        if self.everywhere:
+            for name in self.env:
+                self.ground.env.pop(name, None)
+
+
+def mps_env(ground, name):
+    """Variables for an MPS daemon and its clients, in new folders of that name."""
+    if ground.sim:
+        return {"SIMGPU_MPS": "1"}
+    folders = {"PIPE": ground.work / name, "LOG": ground.out / f"{name}-log"}
+    for folder in folders.values():
+        folder.mkdir(exist_ok=True)
+    return {f"CUDA_MPS_{which}_DIRECTORY": str(folder) for which, folder in folders.items()}
 
 
 def python(program, *arguments):
@@ -316,66 +343,9 @@ def python(program, *arguments):
     return [sys.executable, PROGRAMS / program, *arguments]
 
 
-def nvcc():
-    """CUDA's compiler, if there is one."""
-    places = [shutil.which("nvcc"), *(str(path / "bin" / "nvcc") for path in sorted(Path("/usr/local").glob("cuda*")))]
-    for name in ("CUDA_HOME", "CUDA_PATH"):
-        if os.environ.get(name):
-            places.append(f"{os.environ[name]}/bin/nvcc")
-    for place in places:
-        if place and os.access(place, os.X_OK):
-            return Path(place)
-    raise Skipped("there is no nvcc")
-
-
-BUILDS = {
-    "static": ["-cudart", "static"],
-    "shared": ["-cudart", "shared"],
-    "per_thread": ["-cudart", "static", "--default-stream", "per-thread"],
-    "pte_cost": ["-cudart", "static"],
-}
-# What is not made of runtime.cu.
-SOURCES = {"pte_cost": "pte_cost.cu"}
-
-
-def build(ground, variant):
-    """Compiles a program of `BUILDS`, once for each variant. The program's path."""
-    with ground.build_locks[variant]:
-        if variant not in ground.built:
-            try:
-                ground.built[variant] = compiled(ground, variant)
-            except (Failed, Skipped) as reason:
-                ground.built[variant] = reason
-    if isinstance(ground.built[variant], Exception):
-        raise ground.built[variant]
-    return ground.built[variant]
-
-
-def compiled(ground, variant):
-    compiler = nvcc()
-    home = Path(os.path.realpath(compiler)).parent.parent
-    flags = list(BUILDS[variant])
-    folders = [home / part for part in ("lib64", "lib", "targets/x86_64-linux/lib") if (home / part).is_dir()]
-    for folder in folders:
-        flags += ["-L", folder]
-    if variant == "shared":
-        libraries = [path for folder in folders for path in sorted(folder.glob("libcudart.so*"))]
-        if not libraries:
-            raise Skipped("there is no libcudart.so beside nvcc")
-        if not any(path.name == "libcudart.so" for path in libraries):
-            # Installed without the link that `-cudart shared` asks for.
-            flags = ["-cudart", "none", "-Xlinker", libraries[0], *flags[len(BUILDS[variant]):]]
-        flags += ["-Xlinker", "-rpath", "-Xlinker", libraries[0].parent]
-    result = ground.work / f"nvcc_{variant}"
-    command = [compiler, "-O2", "-std=c++17", "-arch=sm_90", "-Wno-deprecated-declarations", *flags]
-    source = PROGRAMS / SOURCES.get(variant, "runtime.cu")
-    command = list(map(str, [*command, "-o", result, source, "-lpthread", "-ldl"]))
-    done = subprocess.run(command, capture_output=True, text=True, timeout=180)
-    said = done.stdout + done.stderr
-    (ground.out / f"build-{variant}.log").write_text("$ " + " ".join(command) + "\n" + said)
-    if done.returncode:
-        raise Failed(f"nvcc ended with {done.returncode}: {said[-400:]}")
-    return result
+def script(name, *arguments):
+    """The command of a tenant in Python that has its place beside this file."""
+    return [sys.executable, HERE / name, *arguments]
 
 
 def table(rows, headings):

@@ -13,10 +13,38 @@ export XDG_RUNTIME_DIR=$runtime XDG_DATA_HOME=$work/data
 export CUDA_MPS_PIPE_DIRECTORY=$work/mps CUDA_MPS_LOG_DIRECTORY=$work/mps-log
 mkdir -p "$work/mps" "$work/mps-log"
 missile=$dist/missile
+others=()
+wrong=0
+
+# clean_up: ends everything that was started here, also where this script is ended.
+clean_up() {
+    stop_others
+    timeout 20 "$missile" down >/dev/null 2>&1
+    stop_mps
+    rm -rf "$work" "$runtime"
+}
+
+stop_others() {
+    if [ ${#others[@]} -gt 0 ]; then
+        kill "${others[@]}" 2>/dev/null
+        wait "${others[@]}" 2>/dev/null
+    fi
+    others=()
+}
+
+start_mps() { timeout 30 nvidia-cuda-mps-control -d; }
+
+stop_mps() {
+    # Its socket is there as long as the daemon is.
+    if [ -S "$work/mps/control" ]; then echo quit | timeout 20 nvidia-cuda-mps-control; fi
+}
+
+trap clean_up EXIT
+trap 'exit 143' TERM INT
+
 for program in kinds held; do
     cc -O1 -w -pthread "$(dirname "$0")/copies/$program.c" -o "$work/$program" -ldl || exit 1
 done
-wrong=0
 
 # try NAME COMMAND...: runs the program and says what came of it.
 try() {
@@ -25,24 +53,28 @@ try() {
     if [[ "$name" != "${only:-}"* ]]; then return; fi
     echo | timeout 20 "$@" >"$work/out" 2>&1 || code=$?
     if [ "$code" = 0 ] && grep -q '"wrong": *\[\]\|"right": true' "$work/out"; then
-        echo "kinds $name: right$(grep -o '"took_ms": [0-9.]*' "$work/out")"
+        echo "kinds $name: right $(grep -o '"took_ms": [0-9.]*' "$work/out")"
     else
         wrong=1
         echo "kinds $name: WRONG, exit $code: $(tail -c 400 "$work/out")"
     fi
 }
 
-# A kernel that has every SM and waits for a copy, which a kernel can then not do.
+# start_beside CLASS: two tenants that copy in both directions until stop_others.
+start_beside() {
+    local class=$1 load=(bulk 8M) way
+    [ "$class" = ls ] && load=(ls 256K 500)
+    for way in "" --to-host; do
+        timeout 110 "$missile" run --class "$class" --color off -- \
+            "$dist/examples/copier" "${load[@]}" --seconds 100 ${way:+"$way"} >/dev/null 2>&1 &
+        others+=($!)
+    done
+    sleep 3
+}
+
+# A kernel that has every SM and waits for a copy: the copy must not wait for the kernel, whatever the program does.
 held() {
-    local meanwhile first
-    for first in small none again; do
-        try "held, $first before, beside ls" "$missile" run --class be --color off -- "$work/held" stream "$first"
-    done
-    for connections in 1 2 8; do
-        CUDA_DEVICE_MAX_CONNECTIONS=$connections try "held, $connections queues, bare" "$work/held" stream
-        CUDA_DEVICE_MAX_CONNECTIONS=$connections try "held, $connections queues, beside ls" \
-            "$missile" run --class be --color off -- "$work/held" two
-    done
+    local meanwhile
     for meanwhile in stream event context query fetch free free_host unregister unload cooperative two late await; do
         try "held, $meanwhile, bare" "$work/held" "$meanwhile"
         try "held, $meanwhile, beside ls" "$missile" run --class be --color off -- "$work/held" "$meanwhile"
@@ -51,34 +83,20 @@ held() {
 
 try bare "$work/kinds" 2
 for mps in 0 1; do
-    if [ "$mps" = 1 ]; then nvidia-cuda-mps-control -d || break; fi
-    for piece in 64K ""; do
-        timeout 20 "$missile" up ${piece:+--piece "$piece"} >/dev/null
-        try "alone, mps $mps, piece ${piece:-adaptive}" "$missile" run --class be --color off -- "$work/kinds" 2
-        for other in be ls; do
-            if [ -n "$only" ] && [ "$mps$other$piece" != 1ls ]; then continue; fi
-            load=(bulk 8M)
-            [ "$other" = ls ] && load=(ls 256K 500)
-            beside=("$missile" run --class "$other" --color off -- "$dist/examples/copier" "${load[@]}" --seconds 100)
-            timeout 110 "${beside[@]}" >/dev/null 2>&1 &
-            to_device=$!
-            timeout 110 "${beside[@]}" --to-host >/dev/null 2>&1 &
-            to_host=$!
-            sleep 3
-            for how in on engine; do
-                try "beside $other, mps $mps, piece ${piece:-adaptive}, copies $how" \
-                    "$missile" run --class be --color off --copies "$how" -- "$work/kinds" 2
-            done
-            if [ "$mps$other$piece" = 1be ]; then
-                try "held, none before, beside be" "$missile" run --class be --color off -- "$work/held" stream none
-            fi
-            if [ "$mps$other$piece" = 1ls ]; then held; fi
-            kill "$to_device" "$to_host"
-            wait "$to_device" "$to_host" 2>/dev/null
+    if [ "$mps" = 1 ]; then start_mps || break; fi
+    timeout 20 "$missile" up >/dev/null || { echo "kinds: the arbiter does not start" >&2; exit 1; }
+    try "alone, mps $mps" "$missile" run --class be --color off -- "$work/kinds" 2
+    for other in be ls; do
+        if [ -n "$only" ] && [ "$mps$other" != 1ls ]; then continue; fi
+        start_beside "$other"
+        for copies in on gate off; do
+            try "beside $other, mps $mps, copies $copies" \
+                "$missile" run --class be --color off --copies "$copies" -- "$work/kinds" 2
         done
-        timeout 20 "$missile" down >/dev/null
+        if [ "$mps$other" = 1ls ]; then held; fi
+        stop_others
     done
-    if [ "$mps" = 1 ]; then echo quit | nvidia-cuda-mps-control; fi
+    timeout 20 "$missile" down >/dev/null
+    if [ "$mps" = 1 ]; then stop_mps; fi
 done
-rm -rf "$work" "$runtime"
 exit $wrong

@@ -20,6 +20,7 @@ import time
 import zlib
 from pathlib import Path
 
+import builds
 import harness
 from harness import Failed, Ground, Skipped, Watch
 
@@ -45,7 +46,7 @@ def cublas():
     """Where cuBLAS is: beside nvcc, or in Python's packages."""
     folders = []
     try:
-        home = Path(os.path.realpath(harness.nvcc())).parent.parent
+        home = Path(os.path.realpath(builds.nvcc())).parent.parent
         folders += [home / part for part in ("lib64", "lib", "targets/x86_64-linux/lib")]
     except Skipped:
         pass
@@ -150,7 +151,7 @@ def main():
         if len(level["masks"]) != 1:
             raise SystemExit(f"pages are coloured by {level['masks']}: this needs one mask of sides")
         print(f"{probed['gpu']['name']}, side mask {level['masks'][0]}", flush=True)
-        program = check("build", harness.build, ground, "pte_cost")
+        program = check("build", builds.build, ground, "pte_cost")
         if program:
             found["side"] = check("side", run, ground, "pte-side", program, level["masks"][0], ("--color", "auto"))
             found["entries"] = check("entries", entries, ground, options, program)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Optional
 
+import builds
 import harness
 from harness import Failed, Ground, Skipped, Watch, python
 
@@ -43,7 +44,7 @@ class Check:
 
 
 def runtime(*extra):
-    return lambda ground: [harness.build(ground, "static"), *extra, *LINGER]
+    return lambda ground: [builds.build(ground, "static"), *extra, *LINGER]
 
 
 def torch(*extra):

@@ -2,7 +2,6 @@
 //!
 //! `copier bulk SIZE` copies back to back; `copier ls SIZE PERIOD_US` copies once a period. Both end after `--seconds`
 //! and print one line of JSON: how long a copy took (from submission; a copy that is late delays the next), and the bytes a second.
-//! `copier first SIZE STREAMS` copies twice in each of so many new streams and prints how long the calls alone took.
 
 #[allow(dead_code, reason = "the driver is bound once for all clients, and this one only copies")]
 #[path = "../src/demo/driver.rs"]
@@ -50,13 +49,6 @@ enum Role {
         /// The period in microseconds
         period_us: u64,
     },
-    /// Copies twice in each of some new streams, to tell what a stream's first copy costs its caller
-    First {
-        /// How much at a time, such as 8M
-        size: Bytes,
-        /// How many streams
-        streams: usize,
-    },
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -64,7 +56,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (size, period) = match arguments.role {
         Role::Bulk { size } => (size, None),
         Role::Ls { size, period_us } => (size, Some(Duration::from_micros(period_us))),
-        Role::First { size, .. } => (size, None),
     };
     let driver = Driver::start()?;
     let (host, device, stream) =
@@ -77,20 +68,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     copy()?;
     while arguments.after.as_ref().is_some_and(|file| !file.exists()) {
         std::thread::sleep(Duration::from_millis(2));
-    }
-    if let Role::First { streams, .. } = arguments.role {
-        let (mut first, mut second) = (Vec::new(), Vec::new());
-        for _ in 0..streams {
-            let stream = driver.stream()?;
-            for calls in [&mut first, &mut second] {
-                let called = Instant::now();
-                submit(stream)?;
-                calls.push(called.elapsed().as_secs_f64() * 1e6);
-                driver.wait(stream)?;
-            }
-        }
-        println!("{}", serde_json::json!({ "first_calls_us": first, "second_calls_us": second }));
-        return Ok(());
     }
 
     let time = Duration::try_from_secs_f64(arguments.seconds)?;

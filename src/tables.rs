@@ -90,7 +90,8 @@ fn version(path: PathBuf) -> Option<Version> {
 /// The masks that pages are coloured by; `None` where the table has only one colour, or its colours follow no XOR.
 fn hash_of(table: &Table) -> Option<HashTable> {
     let masks: Vec<u64> = table.color_masks()?.iter().map(|mask| mask.0).collect();
-    HashTable::new(u32::try_from(table.page().get()).ok()?, &masks)
+    let by_side = table.color_level().is_some_and(|level| level.name == "side");
+    Some(HashTable::new(u32::try_from(table.page().get()).ok()?, &masks)?.of_sides(by_side))
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {

@@ -100,11 +100,6 @@ fn one_version_for_all_is_noticed() {
 }
 
 #[test]
-fn copies_that_are_too_short_are_noticed() {
-    noticed("short-copy", |subject| governed(subject, &ways::OPENED));
-}
-
-#[test]
 fn a_look_up_function_that_escapes_is_noticed() {
     noticed("no-nested-resolver", |subject| governed(subject, &ways::ASKED_1_NESTED));
     noticed("no-nested-resolver", |subject| governed(subject, &ways::ASKED_2_NESTED));
@@ -178,6 +173,11 @@ fn a_panic_after_an_allocation_is_survived() {
 #[test]
 fn a_panic_in_a_copy_is_survived() {
     survived("panic-copy");
+}
+
+#[test]
+fn a_panic_in_the_thread_that_follows_orders_is_survived() {
+    survived("panic-orders");
 }
 
 #[test]

@@ -39,6 +39,25 @@ fn round_trip(place: &Place, flags: &[&str], arguments: &[&str]) -> Value {
 }
 
 #[test]
+fn by_default_nobody_is_colored_where_colors_are_sides_of_the_cache() {
+    let place = Place::with_table();
+    let _arbiter = place.up(&[]);
+    for (color, colored) in [("auto", 0), ("on", 4 * MIB)] {
+        let mut command = place.tenant(&["--color", color], "roundtrip", &["--hold", "4M"]);
+        let mut tenant = Held::start_listening(&mut command);
+        tenant.says();
+        let shown = place.wait_for_tenant(tenant.id(), "the tenant", |tenant| tenant["class"] == "be");
+        assert_eq!(shown["colored_bytes"], colored, "{color}: {shown}");
+        let said_why = shown["state"].as_str().unwrap().contains("--color on");
+        assert_eq!(said_why, color == "auto", "{shown}");
+        tenant.go_on();
+        tenant.says();
+        let said = tenant.finish();
+        assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""), "the default is nothing to complain of");
+    }
+}
+
+#[test]
 fn every_page_of_a_tenant_is_on_its_class_side_and_classes_are_apart() {
     let place = Place::with_table();
     let _arbiter = place.up(&[]);

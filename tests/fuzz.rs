@@ -16,7 +16,7 @@ use std::process::{Command, Stdio};
 struct Way {
     name: &'static str,
     flags: &'static [&'static str],
-    /// Whether another tenant copies meanwhile, so that copies go in pieces and in turn.
+    /// Whether other tenants copy meanwhile.
     contended: bool,
 }
 
@@ -24,7 +24,7 @@ const WAYS: [Way; 4] = [
     Way { name: "best-effort", flags: &["--class", "be"], contended: false },
     Way { name: "latency-sensitive", flags: &["--class", "ls"], contended: false },
     Way { name: "uncoloured", flags: &["--class", "be", "--color", "off"], contended: false },
-    Way { name: "contended", flags: &["--class", "be"], contended: true },
+    Way { name: "gated", flags: &["--class", "be", "--copies", "gate"], contended: true },
 ];
 
 /// So many end within seconds, also on a busy machine.
@@ -53,8 +53,7 @@ fn bare(seed: u64, calls: u64) -> Vec<String> {
 
 fn governed(way: &Way, seed: u64, calls: u64) -> Vec<String> {
     let place = Place::with_table();
-    // So small that copies are cut at all.
-    let _arbiter = place.up(if way.contended { &["--piece", "4K"] } else { &[] });
+    let _arbiter = place.up(&[]);
     let mut copier = way.contended.then(|| {
         let mut command = place.tenant(&["--class", "ls"], "copier", &["ls", "256K", "300", "--seconds", "3600"]);
         let copier = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the copier");

@@ -73,10 +73,9 @@ fn assert_agree(page: &Page, top: &Value) {
             ("uncolored_bytes", "uncolored_bytes"),
             ("maps", "maps"),
             ("weight", "weight"),
-            ("ferried_bytes_total", "ferried_bytes"),
             ("launches_total", "launches"),
             ("graph_launches_total", "graph_launches"),
-            ("gate_timeouts_total", "gate_timeouts"),
+            ("slice_calls_total", "slice_calls"),
             ("bypassed_calls_total", "bypassed"),
         ] {
             same(&format!("missile_tenant_{metric}"), &labels, &tenant[key]);
@@ -90,17 +89,15 @@ fn assert_agree(page: &Page, top: &Value) {
         for (why, count) in passed {
             same("missile_tenant_passed_calls_total", &with("why", why), count);
         }
-        let mut p99 = page.within_us("missile_tenant_copy_wait_seconds", &labels, 0.99);
-        for direction in ["h2d", "d2h"] {
-            let (labels, served) = (with("direction", direction), &tenant["served"][direction]);
-            let within = |times: &str, part| page.within_us(&format!("missile_tenant_{times}_seconds"), &labels, part);
-            assert_eq!(served["wait_us_p50"], within("leave_wait", 0.5));
-            assert_eq!(served["wait_us_p99"], within("leave_wait", 0.99));
-            assert_eq!(served["service_us_p50"], within("service", 0.5));
-            assert_eq!(served["service_us_p99"], within("service", 0.99));
-            p99 = p99.max(within("leave_wait", 0.99));
+        for engine in ["gr", "copy"] {
+            let labels = with("engine", engine);
+            let held = tenant["held_ms"][engine].as_f64().unwrap() / 1e3;
+            assert_eq!(page.value("missile_tenant_held_seconds_total", &labels), held);
+            match tenant["slice_us"][engine].as_f64() {
+                Some(slice) => assert_eq!(page.value("missile_tenant_slice_seconds", &labels), slice / 1e6),
+                None => assert!(page.labelled("missile_tenant_slice_seconds", &labels).is_empty()),
+            }
         }
-        assert_eq!(tenant["copy_wait_us_p99"], p99);
         let (info, one) = page.labelled("missile_tenant_info", &labels)[0];
         let color = tenant["color"].as_u64().map_or("none".to_owned(), |color| color.to_string());
         assert_eq!((one, &info["state"], &info["color"], &*info["sms"]), (1.0, &text("state"), &color, "all"));
@@ -117,12 +114,11 @@ fn metrics_over_a_port_and_over_a_unix_socket_say_what_top_says() {
         let bulk = ["bulk", "8M", "--seconds", "3600"];
         let copiers =
             [(); 2].map(|()| Held::start(&mut place.tenant(&["--class", "be", "--color", "off"], "copier", &bulk)));
-        place.wait_for("copies in pieces", |top| {
-            let waits = |held: &Held| {
-                tenant_of(top, held.id())
-                    .is_some_and(|tenant| tenant["served"]["h2d"]["wait_us_p99"].as_u64() > Some(0))
+        place.wait_for("turns", |top| {
+            let stood_still = |held: &Held| {
+                tenant_of(top, held.id()).is_some_and(|tenant| tenant["held_ms"]["copy"].as_f64() > Some(0.0))
             };
-            copiers.iter().all(waits)
+            copiers.iter().all(stood_still)
         });
         copiers.iter().for_each(|copier| signal(copier, libc::SIGSTOP));
         let top = top_at_rest(&place);

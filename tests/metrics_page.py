@@ -40,14 +40,14 @@ def samples(families, family, name):
 
 
 def settled():
-    """The families of a page with both tenants, of whose copies some were served."""
+    """The families of a page with both tenants, of which the best-effort one has a slice."""
     begun = time.monotonic()
     while True:
         families = {family.name: family for family in text_string_to_metric_families(page())}
-        served = samples(families, "missile_tenant_service_seconds", "missile_tenant_service_seconds_count")
-        if any(served) and len(families["missile_tenant"].samples) == 2:
+        slices = samples(families, "missile_tenant_slice_seconds", "missile_tenant_slice_seconds")
+        if any(slices) and len(families["missile_tenant"].samples) == 2:
             return families
-        assert time.monotonic() - begun < LIMIT_S, f"no copy was served: {sorted(families)}"
+        assert time.monotonic() - begun < LIMIT_S, f"no slice was set: {sorted(families)}"
         time.sleep(0.1)
 
 

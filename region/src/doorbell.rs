@@ -3,23 +3,18 @@
 use crate::sync::{AtomicU32, Ordering, futex_wait, futex_wake};
 use std::time::Duration;
 
-/// A bell that costs its ringers one load while the arbiter is awake.
+/// A bell that costs those who submit work one load.
 ///
-/// The arbiter announces that it goes to sleep, looks once more for work, then sleeps on `rings`. A tenant makes its
-/// work visible, then looks whether the arbiter sleeps. With sequentially consistent accesses on both sides one of
-/// the two must see the other; the loom test holds that.
+/// Whoever makes something visible that the arbiter must not miss rings loudly; the arbiter reads the count of rings, looks
+/// once more for such things, then sleeps until the count changes. Work alone nudges it, which may be missed: the arbiter
+/// looks again by itself.
 #[repr(C)]
 pub struct Doorbell {
     /// Counts rings. Written by every tenant, by addition only.
     rings: AtomicU32,
-    /// [`AWAKE`], [`DOZING`] or [`ASLEEP`]; said before it is so. Written by the arbiter.
+    /// 1 while the arbiter sleeps, and is to be nudged. Written by the arbiter.
     asleep: AtomicU32,
 }
-
-const AWAKE: u32 = 0;
-/// It looks again soon by itself; only who waits for it rings.
-const DOZING: u32 = 1;
-const ASLEEP: u32 = 2;
 
 impl Doorbell {
     #[cfg(any(test, loom))]
@@ -27,20 +22,11 @@ impl Doorbell {
         Doorbell { rings: AtomicU32::new(0), asleep: AtomicU32::new(0) }
     }
 
-    /// Tenant: wakes the arbiter if it sleeps. Call after the work is visible in the region.
+    /// Tenant: wakes the arbiter if it seems to sleep, for work that it may also find a second later by itself. One load,
+    /// no fence, so it may miss an arbiter that is just going to sleep.
     #[inline]
-    pub fn ring(&self) {
-        crate::sync::fence(Ordering::SeqCst);
-        if self.asleep.load(Ordering::SeqCst) == ASLEEP {
-            self.ring_loudly();
-        }
-    }
-
-    /// Tenant: wakes the arbiter also if it dozes, for work that now waits for it.
-    #[inline]
-    pub fn ring_for_leave(&self) {
-        crate::sync::fence(Ordering::SeqCst);
-        if self.asleep.load(Ordering::SeqCst) != AWAKE {
+    pub fn nudge(&self) {
+        if self.asleep.load(Ordering::Relaxed) != 0 {
             self.ring_loudly();
         }
     }
@@ -52,24 +38,23 @@ impl Doorbell {
         futex_wake(&self.rings);
     }
 
-    /// Arbiter: sleeps until a ring, at most `limit`, unless `work_is_there` finds something after the announcement.
-    pub fn sleep(&self, limit: Option<Duration>, work_is_there: impl FnOnce() -> bool) {
-        self.rest(ASLEEP, limit, work_is_there);
+    /// Arbiter: rests for `limit`, unless somebody rings loudly or `news_are_there`; work alone does not wake it.
+    pub fn nap(&self, limit: Duration, news_are_there: impl FnOnce() -> bool) {
+        self.wait(Some(limit), news_are_there);
     }
 
-    /// Arbiter: sleeps for `limit`, unless somebody comes to wait for it.
-    pub fn doze(&self, limit: Duration, work_is_there: impl FnOnce() -> bool) {
-        self.rest(DOZING, Some(limit), work_is_there);
+    /// Arbiter: sleeps until a ring or a nudge, at most `limit`, unless `news_are_there` already.
+    pub fn sleep(&self, limit: Option<Duration>, news_are_there: impl FnOnce() -> bool) {
+        self.asleep.store(1, Ordering::Relaxed);
+        self.wait(limit, news_are_there);
+        self.asleep.store(0, Ordering::Relaxed);
     }
 
-    fn rest(&self, depth: u32, limit: Option<Duration>, work_is_there: impl FnOnce() -> bool) {
+    fn wait(&self, limit: Option<Duration>, news_are_there: impl FnOnce() -> bool) {
         let heard = self.rings.load(Ordering::SeqCst);
-        self.asleep.store(depth, Ordering::SeqCst);
-        crate::sync::fence(Ordering::SeqCst);
-        if !work_is_there() {
+        if !news_are_there() {
             futex_wait(&self.rings, heard, limit);
         }
-        self.asleep.store(AWAKE, Ordering::SeqCst);
     }
 }
 
@@ -79,35 +64,19 @@ mod loom_tests {
     use loom::sync::Arc;
 
     #[test]
-    fn a_tenants_work_is_never_slept_through() {
+    fn what_is_rung_for_is_never_slept_through() {
         loom::model(|| {
             let shared = Arc::new((Doorbell::new(), AtomicU32::new(0)));
             let tenant = {
                 let shared = Arc::clone(&shared);
                 loom::thread::spawn(move || {
                     shared.1.store(1, Ordering::Relaxed);
-                    shared.0.ring();
+                    shared.0.ring_loudly();
                 })
             };
             // Under loom a futex wait returns only when the bell was rung, so a lost wake-up is a model that never
             // ends, which loom reports.
             shared.0.sleep(None, || shared.1.load(Ordering::Relaxed) == 1);
-            tenant.join().expect("the tenant ends");
-        });
-    }
-
-    #[test]
-    fn who_waits_for_leave_is_never_dozed_over() {
-        loom::model(|| {
-            let shared = Arc::new((Doorbell::new(), AtomicU32::new(0)));
-            let tenant = {
-                let shared = Arc::clone(&shared);
-                loom::thread::spawn(move || {
-                    shared.1.store(1, Ordering::Relaxed);
-                    shared.0.ring_for_leave();
-                })
-            };
-            shared.0.doze(Duration::from_secs(1), || shared.1.load(Ordering::Relaxed) == 1);
             tenant.join().expect("the tenant ends");
         });
     }
@@ -127,7 +96,7 @@ mod tests {
         };
         let start = Instant::now();
         while !sleeper.is_finished() && start.elapsed() < Duration::from_secs(10) {
-            bell.ring();
+            bell.nudge();
             std::thread::yield_now();
         }
         sleeper.join().expect("the sleeper ends");

@@ -39,6 +39,8 @@ pub struct HashTable {
     pub page_bytes: u32,
     masks: [u64; MAX_MASKS],
     used: usize,
+    /// Whether the colours are the sides of an L2, each of which is half of the DRAM and near to half of the SMs.
+    pub by_side: bool,
 }
 
 impl HashTable {
@@ -49,9 +51,15 @@ impl HashTable {
         if !fits || !page_bytes.is_power_of_two() || page_bytes < 4096 {
             return None;
         }
-        let mut table = HashTable { page_bytes, masks: [0; MAX_MASKS], used: masks.len() };
+        let mut table = HashTable { page_bytes, masks: [0; MAX_MASKS], used: masks.len(), by_side: false };
         table.masks[..masks.len()].copy_from_slice(masks);
         Some(table)
+    }
+
+    /// The same hash, whose colours are the sides of an L2 or are not.
+    pub const fn of_sides(mut self, by_side: bool) -> Self {
+        self.by_side = by_side;
+        self
     }
 
     /// How many colours there are.
@@ -82,6 +90,9 @@ pub struct Gpu {
     page_bytes: AtomicU32,
     /// Written by the arbiter, under the generation.
     masks: [AtomicU64; MAX_MASKS],
+    /// 1 where the colours are the sides of an L2. Written by the arbiter, under the generation.
+    by_side: AtomicU32,
+    reserved: AtomicU32,
     /// The two directions of the bus, by [`Direction`].
     buses: [Bus; 2],
 }
@@ -117,6 +128,7 @@ impl Gpu {
             word.store(table.and_then(|t| t.masks().get(i).copied()).unwrap_or(0), Ordering::Relaxed);
         }
         self.page_bytes.store(table.map_or(0, |t| t.page_bytes), Ordering::Relaxed);
+        self.by_side.store(table.is_some_and(|t| t.by_side).into(), Ordering::Relaxed);
         // Never back to 0 once something was published: a reader between two publications must see a change.
         self.generation.store((generation | 1).wrapping_add(1), Ordering::Release);
     }
@@ -131,10 +143,11 @@ impl Gpu {
             }
             let page_bytes = self.page_bytes.load(Ordering::Relaxed);
             let masks: [u64; MAX_MASKS] = std::array::from_fn(|i| self.masks[i].load(Ordering::Relaxed));
+            let by_side = self.by_side.load(Ordering::Relaxed) == 1;
             crate::sync::fence(Ordering::Acquire);
             if self.generation.load(Ordering::Relaxed) == before {
                 let used = masks.iter().position(|&mask| mask == 0).unwrap_or(MAX_MASKS);
-                return HashTable::new(page_bytes, &masks[..used]);
+                return HashTable::new(page_bytes, &masks[..used]).map(|table| table.of_sides(by_side));
             }
         }
         None

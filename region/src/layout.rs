@@ -8,13 +8,11 @@ use crate::sync::{AtomicU32, AtomicU64, Ordering};
 /// The first eight bytes of every region.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"MISSILE\x01");
 /// The layout's version. Any change of a field's place, width or meaning raises it.
-pub const VERSION: u32 = 6;
+pub const VERSION: u32 = 7;
 /// How many tenants (processes) a region holds.
 pub const SLOTS: usize = 64;
 /// How many GPUs a region tells apart.
 pub const GPUS: usize = 8;
-/// How many lanes a tenant has for each GPU and direction: streams are spread over them.
-pub const LANES: usize = 8;
 
 /// What is known of the machine and of the arbiter. Written by the arbiter, but for the doorbell and the GPU keys.
 #[repr(C, align(4096))]
@@ -80,6 +78,6 @@ const _: () = {
     assert!(offset_of!(Header, map_tenants) == 48 && offset_of!(Header, doorbell) == 56);
     assert!(offset_of!(Header, gpus) == 256 && size_of::<Gpu>() == 256);
     assert!(size_of::<Header>() == 4096);
-    assert!(offset_of!(Layout, slots) == 4096 && size_of::<Slot>() == 28_672);
-    assert!(size_of::<Layout>() == 4096 + SLOTS * 28_672);
+    assert!(offset_of!(Layout, slots) == 4096 && size_of::<Slot>() == 8192);
+    assert!(size_of::<Layout>() == 4096 + SLOTS * 8192);
 };

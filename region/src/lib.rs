@@ -2,9 +2,7 @@
 //!
 //! This crate exists so that the preloaded library and the arbiter mean the same thing by every byte they share. It
 //! knows the layout of the region file, who may write which field, and the few protocols on it: joining a slot
-//! ([`Slot::claim`]), waking the arbiter ([`Doorbell`]), passing copies piece by piece ([`Lane`]), handing them
-//! to the GPU's own kernel and taking them back ([`Handover`]), keeping within the
-//! machine's map budget ([`Layout::charge_maps`]) and publishing a channel hash ([`Gpu::publish`]). It knows nothing
+//! ([`Slot::claim`]), waking the arbiter ([`Doorbell`]), having channel groups take turns ([`Orders`]), keeping within the machine's map budget ([`Layout::charge_maps`]) and publishing a channel hash ([`Gpu::publish`]). It knows nothing
 //! of CUDA, of scheduling policy or of the other crates. It must never block without a bound, trust a value that
 //! another process wrote, hold a pointer or a lock in shared memory, or leave a state behind that `kill -9` of any
 //! process could make permanent.
@@ -17,26 +15,20 @@ mod claim;
 mod doorbell;
 mod file;
 mod gpu;
-mod handover;
-mod lane;
 mod layout;
 mod maps;
-mod served;
+mod order;
 mod slot;
 mod sync;
-mod waits;
 mod why;
 
-pub use bus::{Bus, Regime};
+pub use bus::Bus;
 pub use doorbell::Doorbell;
 pub use file::{OpenError, Region};
 pub use gpu::{Gpu, GpuKey, HashTable, MAX_MASKS};
-pub use handover::{HandedOver, Handover};
-pub use lane::{Lane, LaneView, Waited, ticket_after};
-pub use layout::{GPUS, Header, LANES, Layout, MAGIC, SLOTS, VERSION};
+pub use layout::{GPUS, Header, Layout, MAGIC, SLOTS, VERSION};
 pub use maps::{MapBudgetExceeded, Shares};
-pub use served::Served;
-pub use slot::{Class, ColorState, Direction, SMALL_COPY, Slot, SlotFull, Tenant, WaitHistogram};
+pub use order::{Engine, Groups, Means, Order, Orders};
+pub use slot::{Class, ColorState, Direction, Slot, SlotFull, Tenant};
 pub use sync::monotonic_nanos;
-pub use waits::Waits;
 pub use why::{Passed, Why};

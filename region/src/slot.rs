@@ -1,13 +1,10 @@
 //! One tenant's place in the region.
 
 use crate::claim::Claim;
-use crate::lane::Lane;
-use crate::layout::{GPUS, LANES};
-use crate::served::Served;
+use crate::layout::GPUS;
+use crate::order::{Engine, Groups, Orders};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
-use crate::waits::{WAIT_BUCKETS, Waits};
 use crate::why::Passed;
-use units::Bytes;
 
 /// The two directions of the bus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -90,6 +87,8 @@ coded! {
         MapFailed = 7 "the kernel refused a map call",
         /// Other GPUs have access to its memory, and see the driver's own pages only.
         SharedWithPeers = 9 "other GPUs have access to its memory",
+        /// Colours are sides of the L2 here, and none was asked for.
+        NotAsked = 10 "colours are sides of the L2 on this GPU, which cost more than they bring: `--color on` asks for them",
         /// The process came to the driver by a way that the library does not see.
         Bypassed = 8 "not governed: the driver was initialised past the library",
     }
@@ -98,39 +97,6 @@ coded! {
 /// The region has no free slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SlotFull;
-
-/// Times that copies waited for the arbiter: bucket `i` counts waits of less than 2^i microseconds (and not less than
-/// 2^(i-1)); the last one all longer ones.
-#[repr(C)]
-pub struct WaitHistogram([AtomicU32; WAIT_BUCKETS]);
-
-impl WaitHistogram {
-    /// Tenant: counts one wait.
-    pub fn record(&self, micros: u64) {
-        let bucket = (u64::BITS - micros.leading_zeros()) as usize;
-        self.0[bucket.min(self.0.len() - 1)].fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// What was counted, by now.
-    pub fn read(&self) -> Waits {
-        Waits::new(self.0.each_ref().map(|count| count.load(Ordering::Relaxed)))
-    }
-
-    /// [`Waits::quantile_us`] of what was counted by now.
-    pub fn quantile_us(&self, part: f64) -> u64 {
-        self.read().quantile_us(part)
-    }
-
-    pub(crate) fn clear(&self) {
-        for word in &self.0 {
-            word.store(0, Ordering::Relaxed);
-        }
-    }
-}
-
-/// The largest copy that what goes past the copy engine hardly delays. On an H200 256 KiB took 4 to 11 us longer beside it, 16
-/// MiB twice their time (docs/decisions/024).
-pub const SMALL_COPY: Bytes = Bytes::kib(512);
 
 /// What a tenant says of itself. Written by the tenant alone; the arbiter clears it when the tenant is gone.
 #[repr(C)]
@@ -145,7 +111,7 @@ pub struct Tenant {
     pub color_state: AtomicU32,
     /// How many SMs it is confined to, 0 for all.
     pub sms: AtomicU32,
-    /// 1 while its copies are gated.
+    /// 1 where its copies are governed.
     pub copies: AtomicU32,
     /// The program's name, NUL-padded.
     pub name: [AtomicU64; 4],
@@ -157,20 +123,14 @@ pub struct Tenant {
     pub moved: [[AtomicU64; 2]; GPUS],
     /// Bytes copied from one place of device memory to another.
     pub on_device: AtomicU64,
-    /// Bytes that went to the device by SMs instead of the copy engine.
-    pub ferried: AtomicU64,
-    /// Copies to each GPU of more than [`SMALL_COPY`] at a time. Counted by latency-sensitive tenants.
-    pub large: [AtomicU64; GPUS],
     /// Kernels launched.
     pub launches: AtomicU64,
     /// Graphs launched.
     pub graph_launches: AtomicU64,
     /// UVM maps held ([`crate::Layout::charge_maps`]).
     pub maps: AtomicU64,
-    /// Waits cut short because the arbiter did not answer in time.
-    pub gate_timeouts: AtomicU64,
-    /// How long copies waited.
-    pub copy_wait: WaitHistogram,
+    /// Its channel groups, by GPU and [`Engine`].
+    pub groups: [[Groups; 2]; GPUS],
     /// Calls that reached the driver without passing the library, as far as they were noticed.
     pub bypassed: AtomicU64,
     /// The driver's function through which the last of them came, NUL-padded.
@@ -186,15 +146,9 @@ pub struct Slot {
     pub(crate) claim: Claim,
     /// What the tenant says of itself.
     pub tenant: Tenant,
-    /// How the arbiter served the tenant, by [`Direction`]. Written by the arbiter.
-    pub served: [Served; 2],
-    /// The tenant's copies, by GPU, [`Direction`] and lane. Whole pages of their own: the tenant hands these to the
-    /// GPU, which writes what streams reach.
-    lanes: LanePages,
+    /// The arbiter's orders to it.
+    pub orders: Orders,
 }
-
-#[repr(C, align(4096))]
-struct LanePages([[[Lane; LANES]; 2]; GPUS]);
 
 impl Slot {
     /// The process that holds the slot.
@@ -217,39 +171,19 @@ impl Slot {
             &tenant.colored_bytes,
             &tenant.uncolored_bytes,
             &tenant.on_device,
-            &tenant.ferried,
             &tenant.launches,
             &tenant.graph_launches,
             &tenant.maps,
-            &tenant.gate_timeouts,
             &tenant.bypassed,
         ];
         let texts = tenant.name.iter().chain(&tenant.bypassed_by);
-        for word in counters.into_iter().chain(texts).chain(tenant.moved.iter().flatten()).chain(&tenant.large) {
+        for word in counters.into_iter().chain(texts).chain(tenant.moved.iter().flatten()) {
             word.store(0, Ordering::Relaxed);
         }
-        self.served.iter().for_each(Served::clear);
-        tenant.copy_wait.clear();
+        tenant.groups.iter().flatten().for_each(Groups::clear);
+        self.orders.clear();
         tenant.passed.clear();
-        for lane in self.lanes.0.iter().flatten().flatten() {
-            lane.clear();
-        }
         self.claim.free();
-    }
-
-    /// One lane.
-    pub fn lane(&self, gpu: usize, direction: Direction, lane: usize) -> &Lane {
-        &self.lanes.0[gpu][direction as usize][lane]
-    }
-
-    /// All lanes of one direction of a GPU's bus.
-    pub fn lanes(&self, gpu: usize, direction: Direction) -> &[Lane; LANES] {
-        &self.lanes.0[gpu][direction as usize]
-    }
-
-    /// The pages of the lanes, for the driver's host registration: address and size in bytes.
-    pub fn lane_pages(&self) -> (*mut u8, usize) {
-        (std::ptr::from_ref(&self.lanes).cast_mut().cast(), size_of::<LanePages>())
     }
 }
 
@@ -298,6 +232,11 @@ impl Tenant {
     /// The tenant's class, once it has filled in its part with a class that exists.
     pub fn class(&self) -> Option<Class> {
         Class::from_code(self.class.load(Ordering::Acquire))
+    }
+
+    /// Its channel groups on an engine of a GPU.
+    pub fn groups(&self, gpu: usize, engine: Engine) -> &Groups {
+        &self.groups[gpu][engine as usize]
     }
 
     /// The tenant's weight, brought into 1 to 10000.

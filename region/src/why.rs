@@ -26,16 +26,6 @@ macro_rules! reasons {
 reasons! {
     /// The process did not join a region, is a forked child of one that did, or is switched off.
     NotJoined "not_joined",
-    /// Copies are not gated by this tenant's settings.
-    CopiesOff "copies_off",
-    /// Nobody else wants the bus.
-    Uncontended "uncontended",
-    /// The arbiter does not answer.
-    ArbiterSilent "arbiter_silent",
-    /// The stream is being captured into a graph.
-    Capturing "capturing",
-    /// Streams cannot wait for the region's memory on this driver.
-    NoStreamGate "no_stream_gate",
     /// No GPU is current, or the region has no entry left for it.
     UnknownGpu "unknown_gpu",
     /// Colouring is off for this process, for the reason in the tenant's colour state.
@@ -56,10 +46,6 @@ reasons! {
     NoDonor "no_donor",
     /// The kernel refused a map call; the range is as the driver made it.
     MapFailed "map_failed",
-    /// The tenant is latency-sensitive, and others have no pieces to be held back.
-    GoesFirst "goes_first",
-    /// Every lane for streams has another stream's copies in it.
-    NoLane "no_lane",
     /// The copy does not cross the bus.
     OffTheBus "off_the_bus",
     /// The memory is handed out of the process.

@@ -1,8 +1,9 @@
 //! The region as its users see it: a file that is made, joined, left, damaged and taken over.
 #![cfg(not(loom))]
 
-use region::{Class, Direction, GpuKey, HashTable, Layout, OpenError, Region, SLOTS};
+use region::{Class, Engine, GpuKey, HashTable, Layout, Means, OpenError, Region, SLOTS, monotonic_nanos};
 use std::sync::atomic::Ordering;
+use units::Nanos;
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a temporary folder")
@@ -96,14 +97,17 @@ fn nothing_of_a_dead_tenant_stays_behind() {
     tenant.set_name(b"python3");
     tenant.class.store(Class::Ls.code(), Ordering::Release);
     tenant.moved[3][1].store(5, Ordering::Relaxed);
-    tenant.copy_wait.record(90);
+    tenant.groups(3, Engine::Copy).describe(2, Means::Slices);
     layout.charge_maps(slot, 100).expect("within the budget");
-    let lane = layout.slots[slot].lane(1, Direction::H2d, 2);
-    lane.ask(lane.take(3, units::Bytes::kib(256)) + 2);
+    let orders = &layout.slots[slot].orders;
+    orders.give(3, Engine::Copy, Some(1), Some(Nanos::new(monotonic_nanos()) + Nanos::from_millis(500)));
     layout.slots[slot].release();
     assert_eq!((tenant.name(), tenant.class(), layout.maps_used()), (String::new(), None, 0));
-    assert_eq!((tenant.moved[3][1].load(Ordering::Relaxed), tenant.copy_wait.quantile_us(1.0)), (0, 0));
-    assert_eq!(lane.view().pending, 0);
+    assert_eq!(tenant.moved[3][1].load(Ordering::Relaxed), 0);
+    let groups = tenant.groups(3, Engine::Copy);
+    assert_eq!((groups.count(), groups.means()), (0, Means::Unknown));
+    let order = orders.of(3, Engine::Copy);
+    assert_eq!((order.slice_us(), order.stop_until(Nanos::ZERO)), (None, None));
 }
 
 #[test]
@@ -115,27 +119,9 @@ fn a_published_hash_is_read_as_it_was_written() {
     assert_eq!(layout.gpu_index(GpuKey::from_uuid([7; 16])), Some(index), "the same GPU, the same entry");
     let gpu = &layout.header.gpus[index];
     assert_eq!(gpu.hash(), None);
-    let table = HashTable::new(4096, &[0x1c_bd6a_b000]).expect("a table");
+    let table = HashTable::new(4096, &[0x1c_bd6a_b000]).expect("a table").of_sides(true);
     gpu.publish(Some(&table));
     assert_eq!(gpu.hash(), Some(table));
     gpu.publish(None);
     assert_eq!(gpu.hash(), None);
-}
-
-#[test]
-fn wait_times_are_told_by_their_quantile() {
-    let folder = folder();
-    let region = Region::create(&folder.path().join("region")).expect("made");
-    let waits = &region.layout().slots[0].tenant.copy_wait;
-    for _ in 0..99 {
-        waits.record(3);
-    }
-    waits.record(900);
-    assert_eq!((waits.quantile_us(0.5), waits.quantile_us(0.99), waits.quantile_us(1.0)), (4, 4, 1024));
-    let read = waits.read();
-    assert_eq!(read.quantile_us(1.0), 1024);
-    let counted: Vec<_> = read.buckets().filter(|&(_, count)| count > 0).collect();
-    assert_eq!(counted, [(Some(4), 99), (Some(1024), 1)]);
-    waits.record(u64::MAX);
-    assert_eq!(waits.read().buckets().last(), Some((None, 1)));
 }

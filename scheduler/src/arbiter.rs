@@ -1,19 +1,19 @@
 //! The arbiter's life: one loop over the region until it is asked to end.
 
-use crate::bus::{Activity, BusGate};
 use crate::error::ArbiterError;
+use crate::meter::Meter;
 use crate::metrics::{self, MetricsSocket};
-use crate::pace::{Pace, Pause};
+use crate::share::EngineShare;
 use crate::stop::Stop;
 use crate::tables::{Publisher, Tables};
 use crate::tenants::Tenants;
+use crate::wakeup::{Activity, Pause, Wakeup};
 use crate::watch::{DeathWatch, EndOnDrop};
-use region::{Direction, GPUS, Layout, Regime, Region, SLOTS, Shares, monotonic_nanos};
+use region::{Direction, Engine, GPUS, Layout, Region, SLOTS, Shares, monotonic_nanos};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::thread;
-use std::time::Duration;
-use units::{Bytes, Nanos};
+use units::Nanos;
 
 /// How many UVM maps all tenants together may hold unless the operator says otherwise: three quarters of what the
 /// kernel has handles for.
@@ -21,9 +21,6 @@ pub const DEFAULT_MAP_BUDGET: u64 = 384 * 1024;
 
 /// How many tenants have a guaranteed share of the maps unless the operator says otherwise.
 pub const DEFAULT_MAP_TENANTS: u64 = 4;
-
-const LEAST_PIECE: Bytes = Bytes::kib(4);
-const MOST_PIECE: Bytes = Bytes::gib(1);
 
 /// How often new claims are looked for while the arbiter is awake, and how often it looks for deaths by itself.
 const CLAIMS: Nanos = Nanos::from_millis(1);
@@ -37,8 +34,6 @@ pub struct Options {
     pub map_budget: u64,
     /// How many tenants have a guaranteed share of half of them.
     pub map_tenants: u64,
-    /// The size of a piece of a contended copy; where it is not given, it follows from who waits.
-    pub piece: Option<Bytes>,
     /// Where metrics are served.
     pub metrics: Option<MetricsSocket>,
     /// Where the channel hashes come from.
@@ -49,18 +44,13 @@ impl Options {
     /// The usual options for a region at this path.
     pub fn new(region: PathBuf, tables: Box<dyn Tables>) -> Self {
         let (map_budget, map_tenants) = (DEFAULT_MAP_BUDGET, DEFAULT_MAP_TENANTS);
-        Options { region, map_budget, map_tenants, piece: None, metrics: None, tables }
+        Options { region, map_budget, map_tenants, metrics: None, tables }
     }
 }
 
 /// Is the arbiter until `stop` is requested; then removes the region's file. A region that a dead arbiter left is taken
 /// over with the tenants in it, unless the map budget is to be shared in a way that what they hold does not allow.
 pub fn run(mut options: Options, stop: &Stop) -> Result<(), ArbiterError> {
-    if let Some(piece) = options.piece
-        && !(LEAST_PIECE..=MOST_PIECE).contains(&piece)
-    {
-        return Err(ArbiterError::Piece { piece, least: LEAST_PIECE, most: MOST_PIECE });
-    }
     let shares = Shares { budget: options.map_budget, tenants: options.map_tenants };
     if !(1..=SLOTS as u64).contains(&shares.tenants) {
         return Err(ArbiterError::MapTenants { tenants: shares.tenants });
@@ -115,9 +105,10 @@ struct Arbiter<'a> {
     layout: &'a Layout,
     watch: &'a DeathWatch,
     tenants: Tenants,
-    buses: Vec<BusGate>,
+    /// By GPU: its engines, and the two directions of its bus.
+    gpus: Vec<([EngineShare; 2], [Meter; 2])>,
     publisher: Publisher,
-    pace: Pace,
+    wakeup: Wakeup,
     claims_noticed: Option<Nanos>,
     deaths_noticed: Option<Nanos>,
 }
@@ -128,40 +119,41 @@ impl<'a> Arbiter<'a> {
         let now = monotonic_nanos();
         header.started.store(now, Ordering::Relaxed);
         header.heartbeat.store(now, Ordering::Relaxed);
-        let bus = |gpu, direction| BusGate::new(layout, gpu, direction, options.piece);
-        let buses = (0..GPUS).flat_map(|gpu| Direction::ALL.map(|direction| bus(gpu, direction))).collect();
+        let meter = |gpu, direction| Meter::new(std::array::from_fn(|slot| moved(layout, slot, gpu, direction)));
+        let gpu = |gpu| {
+            let engines = Engine::ALL.map(|engine| EngineShare::new(gpu, engine));
+            (engines, Direction::ALL.map(|direction| meter(gpu, direction)))
+        };
         // Last: who sees it sees the rest, and what tenants move from then on is counted.
         header.arbiter_pid.store(std::process::id(), Ordering::Release);
         Arbiter {
             layout,
             watch,
             tenants: Tenants::new(),
-            buses,
+            gpus: (0..GPUS).map(gpu).collect(),
             publisher: Publisher::new(options.tables),
-            pace: Pace::new(thread::available_parallelism().map_or(1, usize::from)),
+            wakeup: Wakeup::default(),
             claims_noticed: None,
             deaths_noticed: None,
         }
     }
 
     fn run_until(mut self, stop: &Stop) {
-        // SAFETY: takes integers only. Naps of microseconds would otherwise last 50 us longer; without it they do.
-        unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1 as libc::c_ulong) };
         while !stop.is_requested() {
             let now = Nanos::new(monotonic_nanos());
             let found = self.turn(now);
-            match self.pace.after(&found, !self.tenants.live().is_empty(), now) {
-                Pause::Spin => std::hint::spin_loop(),
-                Pause::Nap(time) => thread::sleep(time),
-                Pause::Doze(limit) => self.doze(limit),
-                Pause::Sleep(limit) => self.sleep(limit, stop),
+            match self.wakeup.after(found, now) {
+                Pause::Nap(limit) => self.layout.header.doorbell.nap(limit, || self.has_news(stop)),
+                Pause::Sleep(limit) => {
+                    // A bell rings for a reason: whatever it is, the next turn looks at everything.
+                    self.claims_noticed = None;
+                    self.layout.header.doorbell.sleep(Some(limit), || self.has_news(stop));
+                }
             }
         }
-        // Whoever still maps the region need not cut copies into pieces any more.
-        for gpu in &self.layout.header.gpus {
-            for direction in Direction::ALL {
-                gpu.bus(direction).set_regime(Regime::Free);
-            }
+        // Whoever still maps the region goes back to the driver's own slices.
+        for (slot, gpu) in self.layout.slots.iter().flat_map(|slot| (0..GPUS).map(move |gpu| (slot, gpu))) {
+            Engine::ALL.into_iter().for_each(|engine| slot.orders.give(gpu, engine, None, None));
         }
     }
 
@@ -171,15 +163,36 @@ impl<'a> Arbiter<'a> {
         let joined = self.notice_tenants(now);
         self.publisher.turn(layout, joined, now);
         self.tenants.read(layout);
-        let in_use = self.buses.iter_mut().filter(|bus| bus.is_in_use(layout));
-        in_use.fold(Activity::default(), |found, bus| found.and(bus.turn(layout, self.tenants.live(), now)))
+        let live = self.tenants.live();
+        let mut activity = Activity { has_tenants: !live.is_empty(), ..Activity::default() };
+        for (gpu, (engines, meters)) in self.gpus.iter_mut().enumerate() {
+            let entry = &layout.header.gpus[gpu];
+            if entry.key().is_none() {
+                continue;
+            }
+            for engine in engines {
+                let found = engine.turn(layout, live, now);
+                activity.used |= found.used;
+                activity.contested |= found.contested;
+            }
+            for (direction, meter) in Direction::ALL.into_iter().zip(meters) {
+                live.iter().for_each(|tenant| meter.look(tenant.slot, moved(layout, tenant.slot, gpu, direction), now));
+                activity.shows_busy |= meter.publish(entry.bus(direction), now);
+            }
+        }
+        activity
     }
 
     /// Notices who came and who died. True if somebody came.
     fn notice_tenants(&mut self, now: Nanos) -> bool {
         let due = |last: Option<Nanos>, every| last.is_none_or(|last| now.saturating_sub(last) >= every);
-        let (layout, buses) = (self.layout, &mut self.buses);
-        let mut forget = |slot| buses.iter_mut().for_each(|bus| bus.forget(layout, slot, now));
+        let (layout, gpus) = (self.layout, &mut self.gpus);
+        let mut forget = |slot| {
+            for (engines, meters) in gpus.iter_mut() {
+                engines.iter_mut().for_each(|engine| engine.forget(slot));
+                meters.iter_mut().for_each(|meter| meter.forget(slot));
+            }
+        };
         let mut joined = false;
         if due(self.claims_noticed, CLAIMS) {
             self.claims_noticed = Some(now);
@@ -192,22 +205,12 @@ impl<'a> Arbiter<'a> {
         joined
     }
 
-    /// Who waits for leave rings; whoever only copies does not.
-    fn doze(&self, limit: Duration) {
-        let (layout, live) = (self.layout, self.tenants.live());
-        let waits = || self.buses.iter().any(|bus| bus.is_in_use(layout) && bus.is_waited_for(layout, live));
-        layout.header.doorbell.doze(limit, waits);
+    fn has_news(&self, stop: &Stop) -> bool {
+        stop.is_requested() || self.watch.has_deaths() || self.tenants.has_news(self.layout)
     }
+}
 
-    fn sleep(&mut self, limit: Duration, stop: &Stop) {
-        // A bell rings for a reason: whatever it is, the next turn looks at everything.
-        self.claims_noticed = None;
-        let layout = self.layout;
-        layout.header.doorbell.sleep(Some(limit), || {
-            stop.is_requested()
-                || self.watch.has_deaths()
-                || self.tenants.has_news(layout)
-                || self.buses.iter().any(|bus| bus.is_in_use(layout) && bus.is_wanted(layout, self.tenants.live()))
-        });
-    }
+/// The bytes that the tenant in a slot says it moved.
+fn moved(layout: &Layout, slot: usize, gpu: usize, direction: Direction) -> u64 {
+    layout.slots[slot].tenant.moved[gpu][direction as usize].load(Ordering::Relaxed)
 }

@@ -3,7 +3,6 @@
 use region::OpenError;
 use std::io;
 use std::path::PathBuf;
-use units::Bytes;
 
 /// Why the arbiter could not start or could not end properly.
 #[derive(Debug, thiserror::Error)]
@@ -11,16 +10,6 @@ pub enum ArbiterError {
     /// The region could not be made or taken over.
     #[error(transparent)]
     Region(#[from] OpenError),
-    /// The piece size is out of range.
-    #[error("a piece of {piece} is not possible: choose a size from {least} to {most}")]
-    Piece {
-        /// The size asked for.
-        piece: Bytes,
-        /// The smallest that is possible.
-        least: Bytes,
-        /// The largest that is possible.
-        most: Bytes,
-    },
     /// So many tenants cannot have shares of the maps.
     #[error("{tenants} tenants cannot have shares of the map budget: choose from 1 to {}", region::SLOTS)]
     MapTenants {

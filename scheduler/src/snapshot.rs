@@ -1,6 +1,6 @@
 //! What an onlooker sees of the arbiter and its tenants: for `top`, as JSON or as a table.
 
-use region::{ColorState, Direction, Regime, Region, Slot, Waits};
+use region::{ColorState, Direction, Engine, Means, Region, Slot, Tenant};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -40,14 +40,6 @@ pub struct BusState {
     pub bytes: u64,
     /// Traffic of the last second against the busiest second seen, 0 to 1.
     pub busy_ratio: f64,
-    /// Whether a best-effort copy has to wait or to leave room.
-    pub contended: bool,
-    /// How best-effort copies go: `free`, `yield`, `share` or `share_and_yield`.
-    pub regime: &'static str,
-    /// The size of the pieces that they wait in.
-    pub piece_bytes: u64,
-    /// Whether best-effort copies may go past the copy engine beside latency-sensitive tenants.
-    pub past_the_engine: bool,
 }
 
 /// The machine's UVM maps.
@@ -84,27 +76,24 @@ pub struct TenantState {
     pub d2h_bytes: u64,
     /// Bytes copied within device memory.
     pub d2d_bytes: u64,
-    /// Of those copied to devices, bytes that SMs moved instead of the copy engine.
-    pub ferried_bytes: u64,
-    /// The time within which 99 of 100 copies were let go, in microseconds.
-    pub copy_wait_us_p99: u64,
-    /// How long copies waited, as the tenant saw it.
-    #[serde(skip)]
-    pub copy_wait: Waits,
-    /// What the arbiter saw of the tenant's copies, by direction.
-    pub served: BTreeMap<&'static str, ServedState>,
+    /// The slices that its channel groups have, once any were set.
+    pub slice_us: ByEngine<Option<u32>>,
+    /// The means over its channel groups: `slices_and_stops`, `slices`, `gate`, `nothing`, or `unknown` while there are none.
+    pub means: ByEngine<&'static str>,
+    /// The number of times that slices were set.
+    pub slice_calls: u64,
+    /// For how long its groups stood still while others had their turns, in milliseconds.
+    pub held_ms: ByEngine<f64>,
     /// Kernels launched.
     pub launches: u64,
     /// Graphs launched.
     pub graph_launches: u64,
     /// The SMs that it is confined to; null for all.
     pub sms: Option<u32>,
-    /// `joining`, `coloured`, `ungated` (coloured, but its copies do not pass the arbiter), or why it is not coloured.
+    /// `joining`, `coloured`, or why it is not coloured.
     pub state: &'static str,
     /// UVM maps held.
     pub maps: u64,
-    /// Waits for the arbiter that were cut short.
-    pub gate_timeouts: u64,
     /// Calls that were noticed to reach the driver without passing the preloaded library.
     pub bypassed: u64,
     /// The driver's function through which the last of them came.
@@ -113,24 +102,24 @@ pub struct TenantState {
     pub passed: BTreeMap<&'static str, u64>,
 }
 
-/// How one direction of a tenant's copies was served: times within which so many of 100 pieces waited or were copied, in
-/// microseconds, rounded up to a power of two.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct ServedState {
-    /// 50 of 100 pieces had leave within this time.
-    pub wait_us_p50: u64,
-    /// 99 of 100 pieces had leave within this time.
-    pub wait_us_p99: u64,
-    /// 50 of 100 pieces were done within this time after they had leave.
-    pub service_us_p50: u64,
-    /// 99 of 100 pieces were done within this time after they had leave.
-    pub service_us_p99: u64,
-    /// All waits.
-    #[serde(skip)]
-    pub waits: Waits,
-    /// All times from leave to done.
-    #[serde(skip)]
-    pub services: Waits,
+/// A figure for each engine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct ByEngine<T> {
+    /// GR0, which runs kernels.
+    pub gr: T,
+    /// The copy engines.
+    pub copy: T,
+}
+
+impl<T> ByEngine<T> {
+    fn of(figure: impl Fn(Engine) -> T) -> Self {
+        ByEngine { gr: figure(Engine::Graphics), copy: figure(Engine::Copy) }
+    }
+
+    /// The figures with their engines' names.
+    pub fn named(&self) -> [(&'static str, &T); 2] {
+        [(Engine::Graphics.name(), &self.gr), (Engine::Copy.name(), &self.copy)]
+    }
 }
 
 /// Reads the state of the machine from the region, at `now` on the monotonic clock.
@@ -147,16 +136,7 @@ pub fn snapshot(region: &Region, now: Nanos) -> Snapshot {
         .flat_map(|(index, gpu)| {
             Direction::ALL.map(|direction| {
                 let bus = gpu.bus(direction);
-                BusState {
-                    gpu: index,
-                    dir: direction.name(),
-                    bytes: bus.bytes.load(Ordering::Relaxed),
-                    busy_ratio: f64::from(bus.busy_permille.load(Ordering::Relaxed).min(1000)) / 1000.0,
-                    contended: bus.regime() != Regime::Free,
-                    regime: bus.regime().name(),
-                    piece_bytes: bus.piece().get(),
-                    past_the_engine: bus.lets_past_the_engine(),
-                }
+                BusState { gpu: index, dir: direction.name(), bytes: bus.bytes().get(), busy_ratio: bus.busy_ratio() }
             })
         })
         .collect();
@@ -175,13 +155,10 @@ fn tenant_state(slot: &Slot) -> Option<TenantState> {
     let class = tenant.class();
     let state = match (class, ColorState::from_code(tenant.color_state.load(Ordering::Relaxed))) {
         (None, _) => "joining",
-        (_, Some(ColorState::On)) if tenant.copies.load(Ordering::Relaxed) == 0 => "ungated",
         (_, Some(ColorState::On)) => "coloured",
         (_, Some(other)) => other.name(),
         (_, None) => "unknown",
     };
-    let served = Direction::ALL.map(|direction| (direction, served_state(&slot.served[direction as usize])));
-    let copy_wait = tenant.copy_wait.read();
     Some(TenantState {
         pid,
         name: tenant.name(),
@@ -193,42 +170,31 @@ fn tenant_state(slot: &Slot) -> Option<TenantState> {
         h2d_bytes: moved(Direction::H2d),
         d2h_bytes: moved(Direction::D2h),
         d2d_bytes: number(&tenant.on_device),
-        ferried_bytes: number(&tenant.ferried),
-        copy_wait_us_p99: served
-            .iter()
-            .map(|(_, served)| served.wait_us_p99)
-            .fold(copy_wait.quantile_us(0.99), u64::max),
-        copy_wait,
-        served: served.map(|(direction, served)| (direction.name(), served)).into(),
+        slice_us: ByEngine::of(|engine| groups(tenant, engine).find_map(|groups| groups.slice_us())),
+        means: ByEngine::of(|engine| {
+            let means = groups(tenant, engine).map(region::Groups::means).find(|&means| means != Means::Unknown);
+            means.unwrap_or(Means::Unknown).name()
+        }),
+        slice_calls: Engine::ALL
+            .into_iter()
+            .flat_map(|engine| groups(tenant, engine))
+            .map(|g| u64::from(g.calls()))
+            .sum(),
+        held_ms: ByEngine::of(|engine| groups(tenant, engine).map(|groups| groups.held().as_millis_f64()).sum()),
         launches: number(&tenant.launches),
         graph_launches: number(&tenant.graph_launches),
         sms: Some(tenant.sms.load(Ordering::Relaxed)).filter(|&sms| sms != 0),
         state,
         maps: number(&tenant.maps),
-        gate_timeouts: number(&tenant.gate_timeouts),
         bypassed: number(&tenant.bypassed),
         bypassed_by: Some(tenant.bypassed_by()).filter(|name| !name.is_empty()),
         passed: tenant.passed.counts().map(|(why, count)| (why.name(), count)).collect(),
     })
 }
 
-fn served_state(served: &region::Served) -> ServedState {
-    let (waits, services) = (served.waits.read(), served.services.read());
-    ServedState {
-        wait_us_p50: waits.quantile_us(0.5),
-        wait_us_p99: waits.quantile_us(0.99),
-        service_us_p50: services.quantile_us(0.5),
-        service_us_p99: services.quantile_us(0.99),
-        waits,
-        services,
-    }
-}
-
-impl TenantState {
-    /// The larger of the two directions' 99 % bounds.
-    fn service_us_p99(&self) -> u64 {
-        self.served.values().map(|served| served.service_us_p99).max().unwrap_or(0)
-    }
+/// The tenant's groups on an engine, by GPU.
+fn groups(tenant: &Tenant, engine: Engine) -> impl Iterator<Item = &region::Groups> {
+    tenant.groups.iter().map(move |gpu| &gpu[engine as usize])
 }
 
 impl fmt::Display for Snapshot {
@@ -241,15 +207,11 @@ impl fmt::Display for Snapshot {
         writeln!(f, "maps    {used} of {budget}, {guaranteed} guaranteed to a tenant")?;
         for bus in &self.bus {
             let (bytes, busy) = (Bytes::new(bus.bytes).to_string(), bus.busy_ratio * 100.0);
-            let contended = match bus.contended {
-                true => format!(", {}, pieces of {}", bus.regime.replace('_', " "), Bytes::new(bus.piece_bytes)),
-                false => String::new(),
-            };
-            writeln!(f, "gpu {} {}  {bytes:>10}  {busy:3.0} % busy{contended}", bus.gpu, bus.dir)?;
+            writeln!(f, "gpu {} {}  {bytes:>10}  {busy:3.0} % busy", bus.gpu, bus.dir)?;
         }
         writeln!(
             f,
-            "\n{:>8} {:<16} {:<5} {:>6} {:>5} {:>10} {:>10} {:>10} {:>10} {:>9} {:>9} {:>10} {:>8} {:>4} {:>8}  STATE",
+            "\n{:>8} {:<16} {:<5} {:>6} {:>5} {:>10} {:>10} {:>10} {:>10} {:>8} {:>8} {:>9} {:>10} {:>8} {:>4} {:>8}  STATE",
             "PID",
             "NAME",
             "CLASS",
@@ -259,8 +221,9 @@ impl fmt::Display for Snapshot {
             "UNCOLORED",
             "H2D",
             "D2H",
-            "P99 WAIT",
-            "SERVICE",
+            "GR US",
+            "COPY US",
+            "HELD S",
             "LAUNCHES",
             "GRAPHS",
             "SMS",
@@ -271,7 +234,7 @@ impl fmt::Display for Snapshot {
             let or = |value: Option<u32>, none: &str| value.map_or_else(|| none.to_owned(), |value| value.to_string());
             writeln!(
                 f,
-                "{:>8} {:<16.16} {:<5} {:>6} {:>5} {:>10} {:>10} {:>10} {:>10} {:>9} {:>9} {:>10} {:>8} {:>4} {:>8}  {}",
+                "{:>8} {:<16.16} {:<5} {:>6} {:>5} {:>10} {:>10} {:>10} {:>10} {:>8} {:>8} {:>9.1} {:>10} {:>8} {:>4} {:>8}  {}",
                 tenant.pid,
                 tenant.name,
                 tenant.class.unwrap_or("-"),
@@ -281,8 +244,9 @@ impl fmt::Display for Snapshot {
                 size(tenant.uncolored_bytes),
                 size(tenant.h2d_bytes),
                 size(tenant.d2h_bytes),
-                format!("{} us", tenant.copy_wait_us_p99),
-                format!("{} us", tenant.service_us_p99()),
+                or(tenant.slice_us.gr, "-"),
+                or(tenant.slice_us.copy, "-"),
+                (tenant.held_ms.gr + tenant.held_ms.copy) / 1e3,
                 tenant.launches,
                 tenant.graph_launches,
                 or(tenant.sms, "all"),

@@ -3,13 +3,12 @@
 mod common;
 
 use common::{GPU, Running, SharedTables, folder, until};
-use region::{Class, HashTable, Region, Shares, Waited, monotonic_nanos};
+use region::{Class, Engine, HashTable, Region, Shares, monotonic_nanos};
 use scheduler::{ArbiterError, Options, Stop, run};
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use units::Bytes;
 
 /// Where the arbiter of [`an_arbiter_in_a_process_of_its_own`] runs.
 const PATH_VARIABLE: &str = "SCHEDULER_TEST_REGION";
@@ -60,18 +59,6 @@ fn a_second_arbiter_is_refused_and_harms_nothing() {
     let refused = run(options, &Stop::new().expect("an eventfd")).expect_err("the region is held");
     assert!(refused.to_string().contains("missile down"), "{refused}");
     assert!(arbiter.path.exists() && arbiter.is_running());
-}
-
-#[test]
-fn a_piece_size_that_cannot_be_is_refused_before_anything_is_made() {
-    let folder = folder();
-    let path = folder.path().join("region");
-    for piece in [Bytes::ZERO, Bytes::new(4095), Bytes::gib(4)] {
-        let options = Options { piece: Some(piece), ..Options::new(path.clone(), Box::new(SharedTables::default())) };
-        let refused = run(options, &Stop::new().expect("an eventfd"));
-        assert!(matches!(refused, Err(ArbiterError::Piece { .. })), "{piece}: {refused:?}");
-        assert!(!path.exists());
-    }
 }
 
 #[test]
@@ -152,19 +139,19 @@ fn an_idle_arbiter_uses_no_processor() {
 }
 
 #[test]
-fn an_arbiter_whose_tenants_wait_for_long_leaves_the_processor_to_them() {
+fn an_arbiter_whose_tenants_take_turns_leaves_the_processor_to_them() {
     let arbiter = Running::start();
-    let (ls, be) = (arbiter.join(Class::Ls, 1024), arbiter.join(Class::Be, 1024));
-    let ls = arbiter.lane(ls, 0);
-    let first = arbiter.ask(ls, 1000);
-    arbiter.ask(arbiter.lane(be, 0), 10);
+    arbiter.join_with_groups(Class::Ls, 1024);
+    let tenants = [(); 2].map(|()| arbiter.join_with_groups(Class::Be, 1024));
     let before = arbiter.cpu_time();
-    for copy in first..first + 20 {
-        std::thread::sleep(Duration::from_millis(50));
-        ls.finish(copy);
+    for _ in 0..200 {
+        std::thread::sleep(Duration::from_millis(5));
+        for engine in Engine::ALL {
+            tenants.iter().for_each(|tenant| arbiter.submit(tenant, engine));
+        }
     }
     let used = arbiter.cpu_time() - before;
-    assert!(used < Duration::from_millis(400), "{used:?} in a second");
+    assert!(used < Duration::from_millis(100), "{used:?} in a second");
 }
 
 #[test]
@@ -217,9 +204,10 @@ fn the_region_of_a_killed_arbiter_is_taken_over_with_the_living_and_without_the_
     assert_eq!(old.layout().maps_used(), 10, "the old mapping shows the new arbiter's doing");
     let slot = &old.layout().slots[living];
     slot.tenant.class.store(Class::Be.code(), Ordering::Release);
-    let lane = second.lane(slot, 0);
-    let piece = second.ask(lane, 1);
-    assert_eq!(lane.wait(piece, Duration::from_secs(2)), Waited::Granted);
+    slot.tenant.copies.store(1, Ordering::Relaxed);
+    second.describe(slot, region::Means::SlicesAndStops);
+    second.join_with_groups(Class::Ls, 1024);
+    until("it has orders of the new arbiter's", || second.slice(slot, Engine::Copy) == Some(1));
 }
 
 /// Not a test by itself: the arbiter that the test above kills.

@@ -3,7 +3,7 @@
 mod common;
 
 use common::Running;
-use region::{Class, ColorState, Direction, Why, monotonic_nanos};
+use region::{Class, ColorState, Direction, Engine, Means, Why, monotonic_nanos};
 use scheduler::snapshot;
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
@@ -28,11 +28,14 @@ fn a_tenant_is_shown_as_it_describes_itself() {
     tenant.copies.store(1, Ordering::Relaxed);
     tenant.colored_bytes.store(1 << 20, Ordering::Relaxed);
     tenant.moved[gpu][Direction::D2h as usize].store(5000, Ordering::Relaxed);
-    tenant.copy_wait.record(100);
+    let groups = tenant.groups(gpu, Engine::Copy);
+    groups.describe(3, Means::SlicesAndStops);
+    groups.note_slice(1);
+    groups.add_held(Nanos::from_millis(250));
     tenant.launches.store(9, Ordering::Relaxed);
     tenant.bypassed(b"cuInit");
     tenant.bypassed(b"cuMemAlloc_v2");
-    tenant.passed.count(Why::Uncontended);
+    tenant.passed.count(Why::OffTheBus);
     arbiter.layout().charge_maps(0, 3).expect("room");
     let seen = see(&arbiter);
     assert_eq!(seen["arbiter"]["pid"], json!(std::process::id()));
@@ -43,13 +46,10 @@ fn a_tenant_is_shown_as_it_describes_itself() {
         json!([{
             "pid": std::process::id(), "name": "python3", "class": "ls", "weight": 77, "color": 2,
             "colored_bytes": 1 << 20, "uncolored_bytes": 0, "h2d_bytes": 0, "d2h_bytes": 5000,
-            "d2d_bytes": 0, "ferried_bytes": 0, "copy_wait_us_p99": 128, "launches": 9, "graph_launches": 0, "sms": null, "state": "coloured",
-            "maps": 3, "gate_timeouts": 0, "bypassed": 2, "bypassed_by": "cuMemAlloc_v2",
-            "passed": { "uncontended": 1 },
-            "served": {
-                "h2d": { "wait_us_p50": 0, "wait_us_p99": 0, "service_us_p50": 0, "service_us_p99": 0 },
-                "d2h": { "wait_us_p50": 0, "wait_us_p99": 0, "service_us_p50": 0, "service_us_p99": 0 },
-            },
+            "d2d_bytes": 0, "launches": 9, "graph_launches": 0, "sms": null, "state": "coloured",
+            "maps": 3, "bypassed": 2, "bypassed_by": "cuMemAlloc_v2", "passed": { "off_the_bus": 1 },
+            "slice_us": { "gr": null, "copy": 1 }, "slice_calls": 1, "held_ms": { "gr": 0.0, "copy": 250.0 },
+            "means": { "gr": "unknown", "copy": "slices_and_stops" },
         }])
     );
     let dirs: Vec<_> = seen["bus"].as_array().expect("buses").iter().map(|bus| (&bus["gpu"], &bus["dir"])).collect();

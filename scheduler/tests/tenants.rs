@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Running, stays, until, within};
-use region::{Class, Waited};
+use region::{Class, Engine};
 use std::process::{Child, Command};
 use std::time::Duration;
 
@@ -31,16 +31,23 @@ fn what_a_dead_tenant_held_is_free_at_once_though_the_arbiter_slept() {
 }
 
 #[test]
-fn a_dead_tenants_pieces_hold_nobody_back() {
+fn nobody_stands_still_for_a_dead_tenant() {
     let arbiter = Running::start();
     let child = child();
-    let dead = arbiter.lane(arbiter.join_as(child.id(), Class::Be, 1024), 0);
-    let lane = arbiter.lane(arbiter.join(Class::Be, 1024), 0);
-    arbiter.ask(dead, 10);
-    until("the first tenant's piece flies", || dead.view().flying == 1);
+    arbiter.join_with_groups(Class::Ls, 1024);
+    let dead = arbiter.join_as(child.id(), Class::Be, 1024);
+    arbiter.describe(dead, region::Means::SlicesAndStops);
+    let living = arbiter.join_with_groups(Class::Be, 1024);
+    until("they take turns", || {
+        [dead, living].into_iter().for_each(|slot| arbiter.submit(slot, Engine::Copy));
+        arbiter.stands_still(living, Engine::Copy)
+    });
     kill(child);
-    let piece = arbiter.ask(lane, 1);
-    assert_eq!(lane.wait(piece, Duration::from_secs(1)), Waited::Granted);
+    until("the other one runs", || !arbiter.stands_still(living, Engine::Copy));
+    stays(Duration::from_millis(200), "it runs on", || {
+        arbiter.submit(living, Engine::Copy);
+        !arbiter.stands_still(living, Engine::Copy)
+    });
 }
 
 #[test]
@@ -70,7 +77,7 @@ fn a_freed_slot_serves_its_next_holder() {
     let slot = arbiter.join_as(child.id(), Class::Be, 1024);
     kill(child);
     until("the slot is free", || slot.pid().is_none());
-    let lane = arbiter.lane(arbiter.join(Class::Be, 1024), 0);
-    let piece = arbiter.ask(lane, 1);
-    assert_eq!(lane.wait(piece, Duration::from_secs(1)), Waited::Granted);
+    let next = arbiter.join_with_groups(Class::Be, 1024);
+    arbiter.join_with_groups(Class::Ls, 1024);
+    until("it has orders of its own", || arbiter.slice(next, Engine::Copy) == Some(1));
 }

@@ -11,5 +11,5 @@ mod variables;
 
 pub use log_level::LogLevel;
 pub use paths::{data_folder, default_region, tables_folder};
-pub use read::{ColorChoice, CopyChoice, Problem, Settings, SmChoice};
+pub use read::{ColorChoice, CopyChoice, Problem, Settings};
 pub use variables::{VARIABLES, Variable};

@@ -9,8 +9,7 @@ fn set(get: &dyn Fn(&str) -> Option<OsString>, name: &str) -> Option<PathBuf> {
 
 /// The region where `MISSILE_REGION` is not set: `$XDG_RUNTIME_DIR/missile/region`, or `/dev/shm/missile-UID/region`.
 ///
-/// Both are on a tmpfs, which matters: the driver pins the region's pages for the GPU, and Linux refuses to pin
-/// writable pages of a file that a file system has to write back (FOLL_LONGTERM, since 6.5).
+/// Both are on a tmpfs, so that no file system writes the region back.
 pub fn default_region(get: &dyn Fn(&str) -> Option<OsString>) -> PathBuf {
     match set(get, "XDG_RUNTIME_DIR") {
         Some(runtime) => runtime.join("missile/region"),

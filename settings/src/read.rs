@@ -7,14 +7,16 @@ use region::Class;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
-use std::time::Duration;
 use units::Bytes;
 
 /// Which colour a tenant wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ColorChoice {
-    /// By class: the latency-sensitive and the best-effort get different ones.
+    /// As [`ColorChoice::On`] where colours are channels; none where they are sides of the L2, unless the tenant keeps to
+    /// the SMs of its side.
     Auto,
+    /// By class: the latency-sensitive and the best-effort get different ones.
+    On,
     /// This one.
     Number(u32),
     /// None: memory stays as the driver makes it.
@@ -22,40 +24,28 @@ pub enum ColorChoice {
 }
 
 impl ColorChoice {
-    /// The colour that this choice means where there are `colors` of them: `auto` gives the latency-sensitive the
-    /// first and the best-effort the last. `None` for a colour that does not exist, for `Off`, or where there is only
-    /// one colour, which separates nobody.
+    /// The colour that this choice means where there are `colors` of them: the latency-sensitive get the first and the
+    /// best-effort the last. `None` for a colour that does not exist, for `Off`, or where there is only one colour, which
+    /// separates nobody.
     pub fn resolve(self, class: Class, colors: u32) -> Option<u32> {
         match (self, class) {
             _ if colors < 2 => None,
             (ColorChoice::Off, _) => None,
-            (ColorChoice::Auto, Class::Ls) => Some(0),
-            (ColorChoice::Auto, Class::Be) => Some(colors - 1),
+            (ColorChoice::Auto | ColorChoice::On, Class::Ls) => Some(0),
+            (ColorChoice::Auto | ColorChoice::On, Class::Be) => Some(colors - 1),
             (ColorChoice::Number(number), _) => (number < colors).then_some(number),
         }
     }
 }
 
-/// How a tenant's copies go where others want the bus too.
+/// The way in which a tenant's copies share the bus with others'.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CopyChoice {
-    /// In turn; large ones by a small kernel beside latency-sensitive tenants that would not feel it, which leaves those the
-    /// copy engine.
+    /// By time slices of the copy engines; by the software gate where the kernel refuses those.
     On,
-    /// In turn, all by the copy engine.
-    Engine,
+    /// By the software gate: the host holds copies back.
+    Gate,
     /// As without Missile.
-    Off,
-}
-
-/// Which SMs a tenant wants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SmChoice {
-    /// By class.
-    Auto,
-    /// This many.
-    Number(u32),
-    /// No confinement.
     Off,
 }
 
@@ -64,7 +54,7 @@ pub enum SmChoice {
 pub struct Settings {
     /// What the tenant is to the others.
     pub class: Class,
-    /// Its share of the bus among its class, 1 to 10000.
+    /// Its share of the bus and of the GPU's time among its class, 1 to 10000.
     pub weight: u32,
     /// Its colour.
     pub color: ColorChoice,
@@ -72,12 +62,8 @@ pub struct Settings {
     pub color_min: Bytes,
     /// Larger allocations stay uncoloured.
     pub color_max: Option<Bytes>,
-    /// Its SMs.
-    pub sms: SmChoice,
-    /// Whether its copies take turns with others'.
+    /// The way in which its copies share the bus.
     pub copies: CopyChoice,
-    /// How long the latency-sensitive must rest before others get their SMs.
-    pub idle: Duration,
     /// The table file, where not the default one.
     pub table: Option<PathBuf>,
     /// The region file.
@@ -123,9 +109,7 @@ impl Settings {
             color: read.or(var::COLOR, color, ColorChoice::Auto),
             color_min: read.or(var::COLOR_MIN, |text| text.parse().ok(), Bytes::mib(2)),
             color_max: read.or(var::COLOR_MAX, |text| text.parse().ok().map(Some), None),
-            sms: read.or(var::SMS, sms, SmChoice::Auto),
             copies: read.or(var::COPIES, copies, CopyChoice::On),
-            idle: Duration::from_millis(read.or(var::IDLE_MS, |text| number(text, 0, 10_000), 20).into()),
             strict: read.or(var::STRICT, flag, false),
             disable: read.or(var::DISABLE, flag, false),
             table: path(get, var::TABLE),
@@ -188,23 +172,16 @@ fn number(text: &str, least: u32, most: u32) -> Option<u32> {
 fn color(text: &str) -> Option<ColorChoice> {
     match text {
         "auto" => Some(ColorChoice::Auto),
+        "on" => Some(ColorChoice::On),
         "off" => Some(ColorChoice::Off),
         _ => number(text, 0, 255).map(ColorChoice::Number),
-    }
-}
-
-fn sms(text: &str) -> Option<SmChoice> {
-    match text {
-        "auto" => Some(SmChoice::Auto),
-        "off" => Some(SmChoice::Off),
-        _ => number(text, 1, 65_535).map(SmChoice::Number),
     }
 }
 
 fn copies(text: &str) -> Option<CopyChoice> {
     match text {
         "on" => Some(CopyChoice::On),
-        "engine" => Some(CopyChoice::Engine),
+        "gate" => Some(CopyChoice::Gate),
         "off" => Some(CopyChoice::Off),
         _ => None,
     }

@@ -25,13 +25,11 @@ macro_rules! variables {
 
 variables! {
     CLASS "MISSILE_CLASS", "ls, be", "be", "latency-sensitive or best-effort";
-    WEIGHT "MISSILE_WEIGHT", "1 to 10000", "1024", "share of the bus among tenants of its class";
-    COLOR "MISSILE_COLOR", "auto, a colour number, off", "auto", "which DRAM channels the tenant's memory lies on";
+    WEIGHT "MISSILE_WEIGHT", "1 to 10000", "1024", "share of the bus and of the GPU's time among tenants of its class";
+    COLOR "MISSILE_COLOR", "auto, on, a colour number, off", "auto", "which DRAM channels the tenant's memory lies on; auto: none where colours are sides of the L2";
     COLOR_MIN "MISSILE_COLOR_MIN", "a size such as 2M", "2M", "smaller allocations stay uncoloured";
     COLOR_MAX "MISSILE_COLOR_MAX", "a size such as 8G", "none", "larger allocations stay uncoloured";
-    SMS "MISSILE_SMS", "auto, a number of SMs, off", "auto", "which SMs the tenant's kernels run on";
-    COPIES "MISSILE_COPIES", "on, engine, off", "on", "whether the tenant's copies make room for others'; engine: all by the copy engine, none by a small kernel";
-    IDLE_MS "MISSILE_IDLE_MS", "0 to 10000", "20", "how long the latency-sensitive rest before others get their SMs";
+    COPIES "MISSILE_COPIES", "on, gate, off", "on", "how the tenant's copies share the bus: by time slices of the copy engines, by a gate on the host, not at all";
     TABLE "MISSILE_TABLE", "a file", "by GPU UUID in the data folder", "the probed channel hash";
     REGION "MISSILE_REGION", "a file", "in the runtime folder", "the arbiter's region";
     STRICT "MISSILE_STRICT", "0, 1", "0", "fail cuInit instead of running ungoverned";

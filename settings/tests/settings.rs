@@ -1,7 +1,7 @@
 //! Settings as an operator writes them.
 
 use region::Class;
-use settings::{ColorChoice, CopyChoice, LogLevel, Settings, SmChoice, VARIABLES};
+use settings::{ColorChoice, CopyChoice, LogLevel, Settings, VARIABLES};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use units::Bytes;
@@ -30,9 +30,7 @@ fn every_variable_is_read() {
         ("MISSILE_COLOR", "1"),
         ("MISSILE_COLOR_MIN", "64K"),
         ("MISSILE_COLOR_MAX", "8G"),
-        ("MISSILE_SMS", "66"),
-        ("MISSILE_COPIES", "off"),
-        ("MISSILE_IDLE_MS", "0"),
+        ("MISSILE_COPIES", "gate"),
         ("MISSILE_TABLE", "/t"),
         ("MISSILE_REGION", "/r"),
         ("MISSILE_STRICT", "1"),
@@ -42,7 +40,7 @@ fn every_variable_is_read() {
     assert!(problems.is_empty(), "{problems:?}");
     assert_eq!((settings.class, settings.weight, settings.color), (Class::Ls, 10_000, ColorChoice::Number(1)));
     assert_eq!((settings.color_min, settings.color_max), (Bytes::kib(64), Some(Bytes::gib(8))));
-    assert_eq!((settings.sms, settings.copies, settings.idle.as_millis()), (SmChoice::Number(66), CopyChoice::Off, 0));
+    assert_eq!(settings.copies, CopyChoice::Gate);
     assert_eq!((settings.table, settings.region), (Some("/t".into()), "/r".into()));
     assert_eq!((settings.strict, settings.disable), (true, true));
     assert_eq!((settings.log, settings.log_file), (LogLevel::Debug, Some("/var/log/x y".into())));
@@ -56,9 +54,7 @@ fn a_bad_value_names_itself_and_leaves_the_default() {
         ("MISSILE_WEIGHT", "10001"),
         ("MISSILE_COLOR", "-1"),
         ("MISSILE_COLOR_MIN", "2 MB"),
-        ("MISSILE_SMS", "0"),
         ("MISSILE_COPIES", "yes"),
-        ("MISSILE_IDLE_MS", "10001"),
         ("MISSILE_STRICT", "true"),
         ("MISSILE_DISABLE", "2"),
         ("MISSILE_LOG", "loud"),
@@ -71,10 +67,12 @@ fn a_bad_value_names_itself_and_leaves_the_default() {
 }
 
 #[test]
-fn auto_gives_the_classes_different_colors() {
+fn the_classes_get_different_colors() {
     for colors in [2, 4, 12] {
-        let [ls, be] = [Class::Ls, Class::Be].map(|class| ColorChoice::Auto.resolve(class, colors));
-        assert!(ls.is_some() && be.is_some() && ls != be);
+        for choice in [ColorChoice::Auto, ColorChoice::On] {
+            let [ls, be] = [Class::Ls, Class::Be].map(|class| choice.resolve(class, colors));
+            assert!(ls.is_some() && be.is_some() && ls != be);
+        }
     }
     assert_eq!(ColorChoice::Auto.resolve(Class::Ls, 1), None, "one colour separates nobody");
     assert_eq!(ColorChoice::Number(2).resolve(Class::Ls, 2), None);

@@ -16,8 +16,7 @@
 //! | `errno` | the interposed `ioctl` changes `errno` |
 //! | `stdout`, `umask`, `signal` | the host's output, file mode mask or signals are touched |
 //! | `early-thread` | a thread starts before `cuInit` |
-//! | `short-copy` | copies lack their last byte |
-//! | `panic-announce`, `panic-settle`, `panic-copy` | the library panics at that place |
+//! | `panic-announce`, `panic-settle`, `panic-copy`, `panic-orders` | the library panics at that place |
 
 /// Whether the environment asks for this fault: `MISSILE_BREAK` holds its name.
 #[cfg(feature = "broken")]

@@ -42,17 +42,11 @@ pub(crate) fn any() -> bool {
     !began.is_empty()
 }
 
-/// Whether this stream is being captured, or may be.
-pub(crate) fn may_go_on(stream: CUstream) -> bool {
-    state(stream) != State::Free
-}
-
 #[derive(PartialEq, Eq)]
 enum State {
+    /// Also where the driver does not say.
     Free,
     Captured,
-    /// The driver does not say.
-    Unknown,
 }
 
 /// The errors that have to do with captures (cuda.h: `CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED` to `..._WRONG_THREAD`). One
@@ -64,9 +58,8 @@ fn state(stream: CUstream) -> State {
     let mut status = CU_STREAM_CAPTURE_STATUS_NONE;
     // SAFETY: the stream lives; the function writes a status.
     match unsafe { ask(stream, &mut status) } {
-        CUDA_SUCCESS if status == CU_STREAM_CAPTURE_STATUS_NONE => State::Free,
-        CUDA_SUCCESS => State::Captured,
+        CUDA_SUCCESS if status != CU_STREAM_CAPTURE_STATUS_NONE => State::Captured,
         error if CAPTURE_ERRORS.contains(&error) => State::Captured,
-        _ => State::Unknown,
+        _ => State::Free,
     }
 }

@@ -4,7 +4,7 @@
 //! inside another, call it; otherwise let the hook of its class and kind decide ([`crate::hooks`]).
 
 use crate::traffic::{Loads, Traffic};
-use crate::{entry, gate, hooks, real};
+use crate::{copies, entry, hooks, real};
 use abi::cuda::*;
 use hooks::govern;
 use region::Direction;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 static FAILED: AtomicBool = AtomicBool::new(false);
 
-/// Whether it has failed in this process: then nothing more is coloured or gated.
+/// Whether it has failed in this process: then nothing more is coloured, counted or held back.
 #[inline]
 pub(crate) fn has_failed() -> bool {
     FAILED.load(Ordering::Relaxed)

@@ -16,9 +16,12 @@ pub(crate) struct Entries([AtomicU8; ORDINALS]);
 
 const NONE: u8 = 255;
 
-/// The region's index of the current context's GPU.
+/// The region's index of the current context's GPU. Where the process sees one GPU only, the driver is not asked.
 #[inline]
 pub(crate) fn current(joined: &Joined) -> Option<usize> {
+    if joined.has_one_gpu {
+        return index_of(joined, 0);
+    }
     let mut device: CUdevice = -1;
     // SAFETY: the function writes a device ordinal.
     if unsafe { real::cuCtxGetDevice.get()?(&mut device) } != CUDA_SUCCESS {
@@ -38,6 +41,14 @@ fn index_of(joined: &Joined, device: CUdevice) -> Option<usize> {
         NONE => None,
         known => Some(usize::from(known) - 1),
     }
+}
+
+/// Whether the process sees one GPU only.
+pub(crate) fn is_one() -> bool {
+    let mut count = 0;
+    // SAFETY: the function writes a count.
+    let asked = real::cuDeviceGetCount.get().map(|ask| unsafe { ask(&mut count) });
+    asked == Some(CUDA_SUCCESS) && count == 1
 }
 
 fn uuid_of(device: CUdevice) -> Option<[u8; 16]> {
@@ -61,6 +72,9 @@ pub(crate) fn color_on(joined: &Joined, key: GpuKey) -> Result<(HashTable, u32),
     }
     let layout = joined.region.layout();
     let hash = layout.gpu_index(key).and_then(|index| layout.header.gpus[index].hash()).ok_or(ColorState::NoTable)?;
+    if hash.by_side && joined.settings.color == ColorChoice::Auto {
+        return Err(ColorState::NotAsked);
+    }
     match joined.settings.color.resolve(joined.settings.class, hash.colors()) {
         Some(color) => Ok((hash, color)),
         None => Err(ColorState::NoSuchColor),

@@ -19,7 +19,7 @@ const NODE_GRAPH: c_uint = 4;
 const DEEPEST: usize = 8;
 const MOST_NODES: usize = 1 << 16;
 
-/// How many executable graphs with copies are known at a time; more than these are not gated.
+/// The most executable graphs with copies that are known at a time; the copies of more are not counted.
 const PLACES: usize = 512;
 
 /// One executable graph's loads, for launches to read.
@@ -135,7 +135,7 @@ fn look_into(graph: CUgraph, holder: Option<usize>, depth: usize, found: &mut Ha
             Some(NODE_MEMCPY) => {
                 let Some(copy) = copy_of(node) else { continue };
                 let traffic = Traffic::solid(&copy);
-                if let Traffic::Bus(_) = traffic {
+                if let Traffic::Bus(..) = traffic {
                     found.entry(key).or_default().add(traffic);
                 }
             }

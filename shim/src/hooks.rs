@@ -50,92 +50,64 @@ macro_rules! govern {
     (free pool $name:ident, $real:ident, $forward:ident, ($pool:ident)) => {
         hooks::free::pool($forward, $pool)
     };
-    (free host $name:ident, $real:ident, $forward:ident, $arguments:tt) => {
-        hooks::free::waits($forward)
-    };
     (free linear $name:ident, $real:ident, $forward:ident, ($dptr:ident)) => {
         hooks::free::linear($forward, $dptr)
     };
-    (copy h2d $name:ident, $real:ident, $forward:ident, ($dst:ident, $src:ident, $bytes:ident)) => {
-        hooks::copy::blocking!(Traffic::to_device($dst, $src, $bytes), $forward, $real($dst, $src))
+    // In the order of a stream or not, a copy is counted as it is submitted.
+    (copy h2d_async $($call:tt)*) => { govern!(copy h2d $($call)*) };
+    (copy d2h_async $($call:tt)*) => { govern!(copy d2h $($call)*) };
+    (copy d2d_async $($call:tt)*) => { govern!(copy d2d $($call)*) };
+    (copy unified_async $($call:tt)*) => { govern!(copy unified $($call)*) };
+    (copy hinted $($call:tt)*) => { govern!(copy unified $($call)*) };
+    (copy shaped_async $($call:tt)*) => { govern!(copy shaped $($call)*) };
+    (copy h2a_async $($call:tt)*) => { govern!(copy h2a $($call)*) };
+    (copy a2h_async $($call:tt)*) => { govern!(copy a2h $($call)*) };
+    (copy peer_async $($call:tt)*) => { govern!(copy peer $($call)*) };
+    (copy peer_box_async $($call:tt)*) => { govern!(copy peer_box $($call)*) };
+    (copy h2d $name:ident, $real:ident, $forward:ident, ($dst:ident, $src:ident, $bytes:ident $(, $stream:ident)?)) => {
+        copies::whole(|| Traffic::over(Direction::H2d, $bytes), $forward)
     };
-    (copy d2h $name:ident, $real:ident, $forward:ident, ($dst:ident, $src:ident, $bytes:ident)) => {
-        hooks::copy::blocking!(Traffic::to_host($dst, $src, $bytes), $forward, $real($dst, $src))
+    (copy d2h $name:ident, $real:ident, $forward:ident, ($dst:ident, $src:ident, $bytes:ident $(, $stream:ident)?)) => {
+        copies::whole(|| Traffic::over(Direction::D2h, $bytes), $forward)
     };
-    (copy unified $name:ident, $real:ident, $forward:ident, ($dst:ident, $src:ident, $bytes:ident)) => {
-        hooks::copy::blocking!(Traffic::unified($dst, $src, $bytes), $forward, $real($dst, $src))
+    (copy unified $name:ident, $real:ident, $forward:ident, ($dst:ident, $src:ident, $bytes:ident $(, $more:ident)*)) => {
+        copies::whole(|| Traffic::unified($dst, $src, $bytes), $forward)
     };
-    (copy h2d_async $name:ident, $real:ident, $forward:ident, ($dst:ident, $src:ident, $bytes:ident, $stream:ident)) => {
-        hooks::copy::in_stream!(Traffic::to_device($dst, $src, $bytes), $name, $forward, $real($dst, $src, $stream))
+    (copy shaped $name:ident, $real:ident, $forward:ident, ($copy:ident $(, $stream:ident)?)) => {
+        // SAFETY: the caller's own description.
+        unsafe { hooks::copy::shaped($copy, $forward) }
     };
-    (copy d2h_async $name:ident, $real:ident, $forward:ident, ($dst:ident, $src:ident, $bytes:ident, $stream:ident)) => {
-        hooks::copy::in_stream!(Traffic::to_host($dst, $src, $bytes), $name, $forward, $real($dst, $src, $stream))
+    (copy h2a $name:ident, $real:ident, $forward:ident, ($dst:ident, $offset:ident, $src:ident, $bytes:ident $(, $stream:ident)?)) => {
+        copies::whole(|| Traffic::over(Direction::H2d, $bytes), $forward)
     };
-    (copy unified_async $name:ident, $real:ident, $forward:ident, ($dst:ident, $src:ident, $bytes:ident, $stream:ident)) => {
-        hooks::copy::in_stream!(Traffic::unified($dst, $src, $bytes), $name, $forward, $real($dst, $src, $stream))
+    (copy a2h $name:ident, $real:ident, $forward:ident, ($dst:ident, $src:ident, $offset:ident, $bytes:ident $(, $stream:ident)?)) => {
+        copies::whole(|| Traffic::over(Direction::D2h, $bytes), $forward)
     };
-    (copy shaped $name:ident, $real:ident, $forward:ident, ($copy:ident)) => {
-        // SAFETY: the caller's own description, or one of a part of it.
-        unsafe { hooks::copy::shaped($copy, $forward, |part| $real(part)) }
-    };
-    (copy shaped_async $name:ident, $real:ident, $forward:ident, ($copy:ident, $stream:ident)) => {{
-        let stream = hooks::stream::named($stream, stringify!($name));
-        // SAFETY: as above.
-        unsafe { hooks::copy::shaped_in_stream($copy, stream, $forward, |part| $real(part, $stream)) }
-    }};
-    (copy h2a $name:ident, $real:ident, $forward:ident, ($dst:ident, $offset:ident, $src:ident, $bytes:ident)) => {
-        gate::blocking(Traffic::array(Direction::H2d, $bytes), |_| $forward())
-    };
-    (copy a2h $name:ident, $real:ident, $forward:ident, ($dst:ident, $src:ident, $offset:ident, $bytes:ident)) => {
-        gate::blocking(Traffic::array(Direction::D2h, $bytes), |_| $forward())
-    };
-    (copy h2a_async $name:ident, $real:ident, $forward:ident, ($dst:ident, $offset:ident, $src:ident, $bytes:ident, $stream:ident)) => {
-        gate::in_stream(Traffic::array(Direction::H2d, $bytes), hooks::stream::named($stream, stringify!($name)), |_| $forward())
-    };
-    (copy a2h_async $name:ident, $real:ident, $forward:ident, ($dst:ident, $src:ident, $offset:ident, $bytes:ident, $stream:ident)) => {
-        gate::in_stream(Traffic::array(Direction::D2h, $bytes), hooks::stream::named($stream, stringify!($name)), |_| $forward())
-    };
-    (copy d2d $name:ident, $real:ident, $forward:ident, ($dst:ident, $src:ident, $bytes:ident)) => {
-        hooks::copy::within($forward, $bytes)
-    };
-    (copy d2d_async $name:ident, $real:ident, $forward:ident, ($dst:ident, $src:ident, $bytes:ident, $stream:ident)) => {
+    (copy d2d $name:ident, $real:ident, $forward:ident, ($dst:ident, $src:ident, $bytes:ident $(, $stream:ident)?)) => {
         hooks::copy::within($forward, $bytes)
     };
     (copy array $name:ident, $real:ident, $forward:ident, ($($before:ident),*)) => {
         hooks::copy::within($forward, govern!(last $($before),*))
     };
-    (copy peer $name:ident, $real:ident, $forward:ident, ($dst:ident, $dst_ctx:ident, $src:ident, $src_ctx:ident, $bytes:ident)) => {
+    (copy peer $name:ident, $real:ident, $forward:ident, ($dst:ident, $dst_ctx:ident, $src:ident, $src_ctx:ident, $bytes:ident $(, $stream:ident)?)) => {
         hooks::copy::within($forward, $bytes)
     };
-    (copy peer_async $name:ident, $real:ident, $forward:ident, ($dst:ident, $dst_ctx:ident, $src:ident, $src_ctx:ident, $bytes:ident, $stream:ident)) => {
-        hooks::copy::within($forward, $bytes)
-    };
-    (copy peer_box $name:ident, $real:ident, $forward:ident, ($copy:ident)) => {
+    (copy peer_box $name:ident, $real:ident, $forward:ident, ($copy:ident $(, $stream:ident)?)) => {
         // SAFETY: the caller's own description.
         unsafe { hooks::copy::peer_box($forward, $copy) }
     };
-    (copy peer_box_async $name:ident, $real:ident, $forward:ident, ($copy:ident, $stream:ident)) => {
-        // SAFETY: the caller's own description.
-        unsafe { hooks::copy::peer_box($forward, $copy) }
-    };
-    (copy batch $name:ident, $real:ident, $forward:ident, ($dsts:ident, $srcs:ident, $sizes:ident, $count:ident, $($more:ident),*)) => {{
+    (copy batch $name:ident, $real:ident, $forward:ident, ($dsts:ident, $srcs:ident, $sizes:ident, $count:ident, $($more:ident),*)) => {
         // SAFETY: the caller's own arrays.
-        let loads = unsafe { Loads::of_batch($dsts, $srcs, $sizes, $count) };
-        hooks::copy::together(loads, hooks::stream::named(govern!(last $($more),*), stringify!($name)), $forward)
-    }};
-    (copy box_batch $name:ident, $real:ident, $forward:ident, ($count:ident, $ops:ident, $($more:ident),*)) => {{
-        // SAFETY: the caller's own array.
-        let loads = unsafe { Loads::of_boxes($ops, $count) };
-        hooks::copy::together(loads, hooks::stream::named(govern!(last $($more),*), stringify!($name)), $forward)
-    }};
-    (copy hinted $name:ident, $real:ident, $forward:ident, ($dst:ident, $src:ident, $bytes:ident, $attr:ident, $stream:ident)) => {
-        hooks::copy::hinted($forward, $dst, $src, $bytes, hooks::stream::named($stream, stringify!($name)))
+        hooks::copy::together(|| unsafe { Loads::of_batch($dsts, $srcs, $sizes, $count) }, $forward)
     };
-    (copy hinted_box $name:ident, $real:ident, $forward:ident, ($op:ident, $flags:ident, $stream:ident)) => {{
+    (copy box_batch $name:ident, $real:ident, $forward:ident, ($count:ident, $ops:ident, $($more:ident),*)) => {
+        // SAFETY: the caller's own array.
+        hooks::copy::together(|| unsafe { Loads::of_boxes($ops, $count) }, $forward)
+    };
+    (copy hinted_box $name:ident, $real:ident, $forward:ident, ($op:ident, $flags:ident, $stream:ident)) => {
         // SAFETY: the caller's own description.
-        let loads = unsafe { Loads::of_boxes($op, 1) };
-        hooks::copy::together(loads, hooks::stream::named($stream, stringify!($name)), $forward)
-    }};
+        hooks::copy::together(|| unsafe { Loads::of_boxes($op, 1) }, $forward)
+    };
     (last $last:ident) => {
         $last
     };
@@ -149,7 +121,7 @@ macro_rules! govern {
         hooks::launch::kernel($forward)
     };
     (graph launch $name:ident, $real:ident, $forward:ident, ($exec:ident, $stream:ident)) => {
-        hooks::launch::graph(|| hooks::graph::launch($forward, $exec, hooks::stream::named($stream, stringify!($name))))
+        hooks::launch::graph($forward, $exec)
     };
     (graph instantiate $name:ident, $real:ident, $forward:ident, ($exec:ident, $graph:ident, $($more:ident),*)) => {
         hooks::graph::instantiate($forward, $exec, $graph)
@@ -167,19 +139,11 @@ macro_rules! govern {
     (stream begin_capture $name:ident, $real:ident, $forward:ident, ($stream:ident $(, $more:ident)*)) => {
         hooks::stream::begin_capture($forward, hooks::stream::named($stream, stringify!($name)))
     };
-    (context create $name:ident, $real:ident, $forward:ident, ($ctx:ident $(, $more:ident)*)) => {
-        // SAFETY: the caller's own place for the handle.
-        unsafe { hooks::context::created($forward, $ctx, false) }
-    };
-    (context retain $name:ident, $real:ident, $forward:ident, ($ctx:ident $(, $more:ident)*)) => {
-        // SAFETY: as above.
-        unsafe { hooks::context::created($forward, $ctx, true) }
-    };
     (context destroy $name:ident, $real:ident, $forward:ident, ($ctx:ident)) => {
-        hooks::context::destroyed($forward, $ctx)
+        hooks::context::released($forward)
     };
     (context release $name:ident, $real:ident, $forward:ident, ($device:ident $(, $more:ident)*)) => {
-        hooks::context::primary_released($forward, $device)
+        hooks::context::released($forward)
     };
     (context release_green $name:ident, $real:ident, $forward:ident, $arguments:tt) => {
         hooks::context::released($forward)

@@ -3,7 +3,7 @@
 //! libcuda binds `ioctl` dynamically, so this library's definition sees every request to `/dev/nvidiactl` and
 //! `/dev/nvidia-uvm`. The request always goes to the next `ioctl` first; afterwards its parameters tell which objects
 //! exist, where in VRAM they lie and at which addresses they are mapped. Structures are those of driver branch 580; on
-//! another branch nothing is read but the version.
+//! another branch nothing is read but the version, and channel groups ([`groups`]), which are alike on all.
 
 mod ledger;
 mod request;
@@ -13,8 +13,9 @@ pub(crate) use request::{rm_alloc_memory, rm_free, uvm_map, uvm_unmap};
 
 use crate::log::debug;
 use crate::pager::{self, Verdict};
-use crate::{announce, broken, coverage, fault, life, symbols};
-use abi::rm::{self, MemoryParams, Nvos00, Nvos21, VersionCheck, Xfer};
+use crate::{announce, broken, coverage, fault, groups, life, symbols};
+use abi::groups::{SET_TIMESLICE, TimeSlice};
+use abi::rm::{self, MemoryParams, Nvos00, Nvos21, Nvos54, VersionCheck, Xfer};
 use abi::uvm::{MapExternalAllocation, Range, UnmapExternal};
 use abi::{DriverVersion, Request, RmEscape, UvmCommand};
 use std::ffi::{c_int, c_ulong, c_void};
@@ -67,51 +68,94 @@ pub(crate) fn forward(fd: c_int, request: c_ulong, arg: *mut c_void) -> c_int {
 /// `ioctl` as the driver's library sees it (ioctl(2)).
 #[cfg_attr(not(test), unsafe(no_mangle))]
 pub unsafe extern "C" fn ioctl(fd: c_int, request: c_ulong, arg: *mut c_void) -> c_int {
+    let known = Request::decode(request).filter(|_| !arg.is_null() && !life::takes_no_part());
+    let Some((known, arg_of_known)) = known.and_then(|known| unwrapped(known, arg)) else {
+        return forward(fd, request, arg);
+    };
+    let freeing = fault::shielded(|| about_to_free(known, arg_of_known)).flatten();
     let result = forward(fd, request, arg);
-    if result != 0 || arg.is_null() {
-        return result;
-    }
-    if let Some(known) = Request::decode(request)
-        && !life::takes_no_part()
-    {
-        // SAFETY: errno is this thread's own.
-        let errno = unsafe { *libc::__errno_location() };
-        // A panic here must not reach the driver; what is then not learned is not coloured.
-        fault::shielded(|| observe(fd, known, arg));
-        // SAFETY: as above.
-        unsafe { *libc::__errno_location() = if broken::is("errno") { libc::EBADF } else { errno } };
-    }
+    // SAFETY: errno is this thread's own.
+    let errno = unsafe { *libc::__errno_location() };
+    // A panic here must not reach the driver; what is then not learned is not governed.
+    fault::shielded(|| observe(fd, known, arg_of_known, result == 0, freeing));
+    // SAFETY: as above.
+    unsafe { *libc::__errno_location() = if broken::is("errno") { libc::EBADF } else { errno } };
     result
 }
 
-fn observe(fd: c_int, request: Request, arg: *mut c_void) {
+/// The request and its parameter, taken out of the wrapping in which some come; `None` for a wrapping of nothing known.
+fn unwrapped(request: Request, arg: *mut c_void) -> Option<(Request, *mut c_void)> {
+    let Request::Rm { escape: RmEscape::Xfer, size } = request else { return Some((request, arg)) };
+    if size != size_of::<Xfer>() {
+        return None;
+    }
+    // SAFETY: a request of this number has this parameter, which the driver's library made for the kernel.
+    let xfer = unsafe { arg.cast::<Xfer>().read_unaligned() };
+    let inner = Request::unwrap_xfer(xfer.nr, xfer.size)?;
+    let wrapped_again = matches!(inner, Request::Rm { escape: RmEscape::Xfer, .. });
+    (!wrapped_again && xfer.ptr != 0).then_some((inner, xfer.ptr as *mut c_void))
+}
+
+/// Forgets what has to be forgotten before the kernel frees an object.
+fn about_to_free(request: Request, arg: *mut c_void) -> Option<groups::Forgotten> {
+    match request {
+        Request::Rm { escape: RmEscape::Free, size } if size == size_of::<Nvos00>() => {
+            // SAFETY: a request of this number and size has this parameter.
+            let free = unsafe { arg.cast::<Nvos00>().read_unaligned() };
+            Some(groups::freeing(free.client, free.object))
+        }
+        _ => None,
+    }
+}
+
+fn observe(fd: c_int, request: Request, arg: *mut c_void, accepted: bool, freeing: Option<groups::Forgotten>) {
     debug!("ioctl {fd} {request:?}");
     match request {
-        Request::Rm { escape: RmEscape::Xfer, size } if size == size_of::<Xfer>() => {
-            // SAFETY: the kernel accepted a request of this number and size with this parameter.
-            let xfer = unsafe { arg.cast::<Xfer>().read_unaligned() };
-            if let Some(inner @ Request::Rm { escape, .. }) = Request::unwrap_xfer(xfer.nr, xfer.size)
-                && escape != RmEscape::Xfer
-            {
-                observe(fd, inner, xfer.ptr as *mut c_void);
+        Request::Rm { escape: RmEscape::Free, size } if size == size_of::<Nvos00>() => {
+            // SAFETY: a request of this number and size has this parameter.
+            let free = unsafe { arg.cast::<Nvos00>().read_unaligned() };
+            match (accepted && free.status == rm::NV_OK, freeing) {
+                (true, _) => {
+                    let gone = ledger().object_freed(free.client, free.object);
+                    if free.client == free.object { pager::client_gone(free.client, gone) } else { pager::gone(gone) }
+                }
+                (false, Some(forgotten)) => groups::not_freed(forgotten),
+                (false, None) => {}
             }
         }
+        _ if !accepted => {}
         Request::Rm { escape: RmEscape::CheckVersion, size } if size == size_of::<VersionCheck>() => {
-            // SAFETY: as above.
+            // SAFETY: the kernel accepted a request of this number and size with this parameter.
             let check = unsafe { arg.cast::<VersionCheck>().read_unaligned() };
             ledger().version = DriverVersion::from_c_field(&check.version);
         }
         Request::Rm { escape: RmEscape::Alloc, size } => allocated(fd, size, arg),
-        Request::Rm { escape: RmEscape::Free, size } if size == size_of::<Nvos00>() => {
+        Request::Rm { escape: RmEscape::Control, size } if size == size_of::<Nvos54>() => {
             // SAFETY: as above.
-            let free = unsafe { arg.cast::<Nvos00>().read_unaligned() };
-            if free.status == rm::NV_OK {
-                let gone = ledger().object_freed(free.client, free.object);
-                if free.client == free.object { pager::client_gone(free.client, gone) } else { pager::gone(gone) }
+            let call = unsafe { arg.cast::<Nvos54>().read_unaligned() };
+            if call.status == rm::NV_OK {
+                // SAFETY: as above.
+                unsafe { controlled(&call) };
             }
         }
         Request::Uvm(UvmCommand::Initialize) => ledger().uvm_opened(fd),
         Request::Uvm(command) if ledger().is_uvm(fd) && layouts_hold() => uvm(fd, command, arg),
+        _ => {}
+    }
+}
+
+/// A command that the driver's library gave to an object. The library's own go past this (`forward`).
+///
+/// # Safety
+/// The kernel accepted `call`.
+unsafe fn controlled(call: &Nvos54) {
+    match call.cmd {
+        SET_TIMESLICE if call.params != 0 && call.params_size as usize == size_of::<TimeSlice>() => {
+            // SAFETY: the kernel accepted a parameter of this size for this command.
+            let slice = unsafe { (call.params as *const TimeSlice).read_unaligned() };
+            groups::asked(call.client, call.object, Some(slice.micros));
+        }
+        abi::groups::GPFIFO_SCHEDULE => groups::asked(call.client, call.object, None),
         _ => {}
     }
 }
@@ -122,9 +166,6 @@ fn layouts_hold() -> bool {
 }
 
 fn allocated(fd: c_int, size: usize, arg: *mut c_void) {
-    if !layouts_hold() {
-        return;
-    }
     // The longer form begins like the shorter one and has its status elsewhere.
     let status_at = match size {
         32 => std::mem::offset_of!(rm::Nvos21, status),
@@ -134,7 +175,12 @@ fn allocated(fd: c_int, size: usize, arg: *mut c_void) {
     // SAFETY: the kernel accepted a parameter of `size` bytes, and both forms begin with these fields.
     let (call, status) =
         unsafe { (arg.cast::<Nvos21>().read_unaligned(), arg.byte_add(status_at).cast::<u32>().read_unaligned()) };
-    if status != rm::NV_OK || call.class != rm::CLASS_MEMORY_LOCAL_USER || call.params == 0 {
+    if status != rm::NV_OK {
+        return;
+    }
+    // SAFETY: as above.
+    unsafe { groups::made(fd, &call) };
+    if call.class != rm::CLASS_MEMORY_LOCAL_USER || call.params == 0 || !layouts_hold() {
         return;
     }
     // SAFETY: an object of this class was made from parameters at this address, which the kernel wrote back.

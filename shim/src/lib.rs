@@ -13,10 +13,11 @@
 #![cfg_attr(test, allow(dead_code, reason = "without exported names nothing calls the hooks"))]
 
 mod announce;
+mod background;
 mod broken;
 mod captures;
+mod copies;
 mod coverage;
-mod cut;
 mod decision;
 mod donors;
 mod elf;
@@ -26,11 +27,10 @@ mod exportable;
 mod exports;
 mod extents;
 mod fault;
-mod ferry;
 mod fork;
-mod gate;
 mod gpus;
 mod graphs;
+mod groups;
 mod handles;
 mod hooks;
 mod kernel;
@@ -44,4 +44,3 @@ mod real;
 mod room;
 mod symbols;
 mod traffic;
-mod watchdog;

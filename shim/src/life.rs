@@ -1,7 +1,7 @@
 //! A tenant's life: joining the region after `cuInit`, and what every hook asks first.
 
 use crate::log::{info, warning};
-use crate::{broken, fault, fork, gate, gpus, log, watchdog};
+use crate::{background, broken, fault, fork, gpus, log};
 use abi::cuda::{CUDA_ERROR_SYSTEM_NOT_READY, CUDA_SUCCESS, CUresult};
 use region::{ColorState, OpenError, Region, Slot, Tenant, Why};
 use settings::{ColorChoice, CopyChoice, Settings};
@@ -16,10 +16,8 @@ pub(crate) struct Joined {
     pub(crate) settings: Settings,
     /// The region's entry of each GPU, by device ordinal.
     pub(crate) gpus: gpus::Entries,
-    /// Where the GPU sees this slot's lanes.
-    pub(crate) lanes: OnceLock<Option<gate::Mapped>>,
-    /// Set while the arbiter does not answer; copies then go ungated.
-    pub(crate) silent: AtomicBool,
+    /// Whether the process sees one GPU only.
+    pub(crate) has_one_gpu: bool,
 }
 
 impl Joined {
@@ -45,11 +43,12 @@ pub(crate) fn joined() -> Option<&'static Joined> {
     unsafe { JOINED.load(Ordering::Acquire).as_ref() }
 }
 
-/// Counts one event of the tenant's own.
+/// Counts one piece of work that was submitted.
 #[inline]
-pub(crate) fn count(counter: impl FnOnce(&Tenant) -> &AtomicU64) {
+pub(crate) fn submitted(counter: impl FnOnce(&Tenant) -> &AtomicU64) {
     if let Some(joined) = joined() {
         counter(joined.tenant()).fetch_add(1, Ordering::Relaxed);
+        joined.region.layout().header.doorbell.nudge();
     }
 }
 
@@ -135,13 +134,13 @@ fn join(settings: Settings) -> Result<(), String> {
     let strict_color = settings.strict && settings.color != ColorChoice::Off;
     let joined = enter(settings).map_err(|error| error.to_string())?;
     let state = await_color(joined);
-    if strict_color && state != ColorState::On && state != ColorState::Pending {
+    if strict_color && !matches!(state, ColorState::On | ColorState::Pending | ColorState::NotAsked) {
         return Err(format!("memory cannot be coloured: {}", state.name()));
     }
-    if !matches!(state, ColorState::On | ColorState::Off) {
+    if !matches!(state, ColorState::On | ColorState::Off | ColorState::NotAsked) {
         warning!("memory is not coloured: {}", state.name());
     }
-    watchdog::start();
+    background::start();
     info!("joined {} as tenant {}", joined.region.path().display(), joined.slot);
     Ok(())
 }
@@ -194,11 +193,11 @@ pub(crate) fn enter(settings: Settings) -> Result<&'static Joined, EnterError> {
         slot,
         settings,
         gpus: gpus::Entries::default(),
-        lanes: OnceLock::new(),
-        silent: AtomicBool::new(false),
+        // Not asked from inside the driver, where the process joins only to show that it is not governed.
+        has_one_gpu: SEEN_INIT.load(Ordering::Relaxed) && gpus::is_one(),
     }));
     let (tenant, settings) = (joined.tenant(), &joined.settings);
-    // The process's name and not the calling thread's: who re-joins is the watchdog.
+    // The process's name and not the calling thread's: who re-joins is the helper thread.
     tenant.set_name(std::fs::read("/proc/self/comm").unwrap_or_default().trim_ascii_end());
     tenant.weight.store(settings.weight, Ordering::Relaxed);
     tenant.color.store(u32::MAX, Ordering::Relaxed);

@@ -176,29 +176,16 @@ macro_rules! own_use {
     ($($name:ident($($ty:ty),*);)*) => { declare! { $($name($($ty),*) -> std::ptr::null_mut();)* } };
 }
 own_use! {
-    cuCtxGetCurrent(*mut CUcontext);
     cuCtxGetDevice(*mut CUdevice);
-    cuCtxGetId(CUcontext, *mut u64);
     cuCtxSynchronize();
-    cuDeviceGetAttribute(*mut c_int, c_int, CUdevice);
     cuDeviceGetCount(*mut c_int);
-    cuDevicePrimaryCtxGetState(CUdevice, *mut c_uint, *mut c_int);
     cuDeviceGetUuid_v2(*mut [u8; 16], CUdevice);
     cuGraphChildGraphNodeGetGraph(CUgraphNode, *mut CUgraph);
     cuGraphGetNodes(CUgraph, *mut CUgraphNode, *mut usize);
     cuGraphMemcpyNodeGetParams(CUgraphNode, *mut CUDA_MEMCPY3D);
     cuGraphNodeGetType(CUgraphNode, *mut c_uint);
-    cuMemHostGetDevicePointer_v2(*mut CUdeviceptr, *mut c_void, c_uint);
-    cuModuleGetFunction(*mut CUfunction, *mut c_void, *const c_char);
-    cuModuleLoadData(*mut *mut c_void, *const c_void);
-    cuStreamQuery(CUstream);
-    cuStreamGetCtx(CUstream, *mut CUcontext);
-    cuStreamGetId(CUstream, *mut u64);
-    cuStreamGetFlags(CUstream, *mut c_uint);
     cuStreamIsCapturing(CUstream, *mut c_uint);
     cuStreamSynchronize(CUstream);
-    cuStreamWaitValue32_v2(CUstream, CUdeviceptr, u32, c_uint);
-    cuStreamWriteValue32_v2(CUstream, CUdeviceptr, u32, c_uint);
 }
 
 #[cfg(test)]

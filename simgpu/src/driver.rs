@@ -128,6 +128,7 @@ macro_rules! unmodelled {
 
 mod arrays;
 mod capture;
+mod channels;
 mod command;
 mod context;
 mod copy;
@@ -135,7 +136,6 @@ mod current;
 mod device;
 mod errors;
 mod event;
-mod ferry;
 mod first_fit;
 mod governed;
 mod graph;

@@ -9,16 +9,18 @@ mod asked;
 mod entry;
 mod faults;
 mod files;
+pub(crate) mod groups;
 mod memory;
 mod origin;
 mod pages;
 mod rm;
 mod rm_alloc;
-mod rm_control;
+pub(crate) mod rm_control;
 mod user;
 mod uvm;
 
 use crate::machine::Machine;
+use crate::timing::group::Group;
 use abi::Request;
 use asked::Asked;
 use core::ffi::{c_int, c_ulong, c_void};
@@ -27,7 +29,7 @@ use files::{FileId, Files};
 use origin::Origin;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{LazyLock, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError, RwLock};
 use units::{Bytes, DeviceVa, PhysAddr};
 use user::Errno;
 
@@ -107,6 +109,12 @@ pub fn for_each_page_run(
         visit(va, at, bytes);
     }
     Ok(())
+}
+
+/// The channel group behind a handle, as the engines see it.
+pub(crate) fn channel_group(client: u32, object: u32) -> Option<Arc<Group>> {
+    let rm = Kernel::get().ok()?.rm.lock().unwrap_or_else(PoisonError::into_inner);
+    rm.group(client, object).cloned()
 }
 
 /// Counts the requests that may have changed mappings, whoever issued them: what was learned by a walk holds as long as

@@ -62,6 +62,9 @@ pub struct GpuSpec {
     pub bus: BusSpec,
     /// How long one access takes.
     pub latency: Latency,
+    /// The cost of switching between channel groups.
+    #[serde(default)]
+    pub turns: Turns,
     /// What runs out.
     pub limits: Limits,
     /// What a launch costs beyond its work, in microseconds.
@@ -114,6 +117,24 @@ pub struct Latency {
     /// How many pairs of slices on each side look the same from every SM.
     #[serde(default)]
     pub twins: u32,
+}
+
+/// The cost of switching between channel groups, in microseconds.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Turns {
+    /// Time that a copy engine loses at a switch.
+    pub copy_switch_us: f64,
+    /// Time that a newcomer on a copy engine waits beyond the slice of the running group.
+    pub copy_preempt_us: f64,
+    /// Time that GR0 loses at a switch.
+    pub graphics_switch_us: f64,
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        Turns { copy_switch_us: 1.5, copy_preempt_us: 6.0, graphics_switch_us: 250.0 }
+    }
 }
 
 /// What runs out.

@@ -17,17 +17,14 @@ pub struct Arguments {
     /// Latency-sensitive or best-effort: ls, be [MISSILE_CLASS]
     #[arg(long)]
     class: Option<OsString>,
-    /// Share of the bus among tenants of its class: 1 to 10000 [MISSILE_WEIGHT]
+    /// Share of the bus and of the GPU's time among tenants of its class: 1 to 10000 [MISSILE_WEIGHT]
     #[arg(long, value_name = "N")]
     weight: Option<OsString>,
-    /// Which DRAM channels its memory lies on: auto, a colour number, off [MISSILE_COLOR]
-    #[arg(long, value_name = "auto|N|off")]
+    /// Which DRAM channels its memory lies on: auto, on, a colour number, off [MISSILE_COLOR]
+    #[arg(long, value_name = "auto|on|N|off")]
     color: Option<OsString>,
-    /// Which SMs its kernels run on: auto, a number of SMs, off [MISSILE_SMS]
-    #[arg(long, value_name = "auto|N|off")]
-    sms: Option<OsString>,
-    /// Whether its copies make room for others': on, engine (none by a small kernel), off [MISSILE_COPIES]
-    #[arg(long, value_name = "on|engine|off")]
+    /// The way in which its copies share the bus: on (time slices), gate (held back on the host), off [MISSILE_COPIES]
+    #[arg(long, value_name = "on|gate|off")]
     copies: Option<OsString>,
     /// Govern libraries too that bind deeply (RTLD_DEEPBIND), by a second library that stands before the driver's
     #[arg(long)]
@@ -42,15 +39,10 @@ pub struct Arguments {
 
 /// Does not return where the program was started.
 pub fn run(arguments: Arguments) -> Outcome {
-    let Arguments { class, weight, color, sms, copies, deepbind, sim, program } = arguments;
+    let Arguments { class, weight, color, copies, deepbind, sim, program } = arguments;
     let mut governance = Governance::new(sim).deepbind(deepbind);
-    let flags = [
-        ("MISSILE_CLASS", class),
-        ("MISSILE_WEIGHT", weight),
-        ("MISSILE_COLOR", color),
-        ("MISSILE_SMS", sms),
-        ("MISSILE_COPIES", copies),
-    ];
+    let flags =
+        [("MISSILE_CLASS", class), ("MISSILE_WEIGHT", weight), ("MISSILE_COLOR", color), ("MISSILE_COPIES", copies)];
     for (variable, value) in flags {
         if let Some(value) = value {
             governance = governance.with(variable, value);

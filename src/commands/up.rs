@@ -20,12 +20,11 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-use units::Bytes;
 
 /// How long an arbiter may take until it holds its region.
 const START: Duration = Duration::from_secs(2);
 
-/// Starts the arbiter, which shares the PCIe bus among tenants and frees what the dead held.
+/// Starts the arbiter, which shares the bus and the GPU's time among tenants and frees what the dead held.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Stay in the foreground until Ctrl-C or `missile down`
@@ -40,37 +39,12 @@ pub struct Arguments {
     /// How many tenants share half of that budget in guaranteed parts; the other half goes to whoever comes first
     #[arg(long, value_name = "N", default_value_t = DEFAULT_MAP_TENANTS)]
     map_tenants: u64,
-    /// The size of the pieces that contended copies go in; by default it follows from who waits
-    #[arg(long, value_name = "SIZE")]
-    piece: Option<Piece>,
     /// Serve metrics for Prometheus at PORT or 127.0.0.1:PORT, [::1]:PORT, or the Unix socket unix:PATH
     ///
     /// Every user of the machine can read metrics at a port; a Unix socket is this user's alone. Port 0 stands for any
     /// free one. Metrics are at /metrics, in the OpenMetrics format. An arbiter that runs already is not changed.
     #[arg(long, value_name = "ADDR")]
     metrics: Option<OsString>,
-}
-
-/// A size that is shown as it is read.
-#[derive(Clone, Copy, Debug)]
-struct Piece(Bytes);
-
-impl std::str::FromStr for Piece {
-    type Err = units::ParseBytesError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse().map(Piece)
-    }
-}
-
-impl std::fmt::Display for Piece {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let bytes = self.0;
-        match bytes.is_multiple_of(Bytes::kib(1)) {
-            true => write!(f, "{}K", bytes.get() / 1024),
-            false => write!(f, "{}", bytes.get()),
-        }
-    }
 }
 
 /// Starts the arbiter, or is the arbiter.
@@ -124,14 +98,11 @@ fn be_the_arbiter(arguments: &Arguments, metrics: Option<MetricsAddress>, region
         region: region.to_owned(),
         map_budget: arguments.map_budget,
         map_tenants: arguments.map_tenants,
-        piece: arguments.piece.map(|piece| piece.0),
         metrics,
         tables: Box::new(TableFolder::default()),
     };
     let ended = scheduler::run(options, stop).map_err(|error| match error {
-        ArbiterError::Piece { .. } | ArbiterError::MapTenants { .. } | ArbiterError::MapBudget { .. } => {
-            Failure::usage(error)
-        }
+        ArbiterError::MapTenants { .. } | ArbiterError::MapBudget { .. } => Failure::usage(error),
         error => Failure::failed(error),
     });
     let quit = mps::quit_if_started(region).map_err(Failure::failed);
@@ -152,9 +123,6 @@ fn start_in_background(arguments: &Arguments, metrics: Option<&MetricsAddress>, 
     command.args(["up", "--foreground"]).args(arguments.mps.then_some("--mps"));
     command.args(["--map-budget", &arguments.map_budget.to_string()]);
     command.args(["--map-tenants", &arguments.map_tenants.to_string()]);
-    if let Some(piece) = arguments.piece {
-        command.args(["--piece", &piece.to_string()]);
-    }
     if let Some(metrics) = metrics {
         command.arg("--metrics").arg(metrics.to_os_string());
     }
@@ -195,16 +163,4 @@ fn wait_until_held(mut arbiter: Child, region: &Path, log: &Path) -> Outcome {
     let _ = arbiter.kill();
     let _ = arbiter.wait();
     Err(Failure::failed(format!("the arbiter did not start within {} s: see {}", START.as_secs(), log.display())))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_piece_is_read_as_it_is_shown() {
-        for piece in [Bytes::new(5000), Bytes::kib(256), Bytes::mib(3)] {
-            assert_eq!(Piece(piece).to_string().parse::<Piece>().unwrap().0, piece);
-        }
-    }
 }

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// How many launches or copies are under way at a time.
-const IN_FLIGHT: usize = 2;
+const IN_FLIGHT: usize = 8;
 
 /// How much was done.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

@@ -14,11 +14,11 @@ pub struct Setup {
     pub be: bool,
     /// Whether Missile governs them.
     pub governed: bool,
-    /// The part that is switched off, as a variable's name.
-    pub off: Option<&'static str>,
+    /// The part that is other than by default: a variable and its value.
+    pub part: Option<(&'static str, &'static str)>,
 }
 
-const UNGOVERNED: Setup = Setup { name: "shared", ls: true, be: true, governed: false, off: None };
+const UNGOVERNED: Setup = Setup { name: "shared", ls: true, be: true, governed: false, part: None };
 const GOVERNED: Setup = Setup { name: "missile", governed: true, ..UNGOVERNED };
 
 /// All setups, in the order in which they run.
@@ -27,8 +27,8 @@ pub const SETUPS: [Setup; 6] = [
     Setup { name: "be-alone", ls: false, ..UNGOVERNED },
     UNGOVERNED,
     GOVERNED,
-    Setup { name: "missile-color-off", off: Some("MISSILE_COLOR"), ..GOVERNED },
-    Setup { name: "missile-copies-off", off: Some("MISSILE_COPIES"), ..GOVERNED },
+    Setup { name: "missile-copies-off", part: Some(("MISSILE_COPIES", "off")), ..GOVERNED },
+    Setup { name: "missile-color-on", part: Some(("MISSILE_COLOR", "on")), ..GOVERNED },
 ];
 
 /// What was measured under one setup.

@@ -155,8 +155,8 @@ impl<'a> Stage<'a> {
         if !setup.governed {
             governance = governance.with("MISSILE_DISABLE", "1");
         }
-        if let Some(part) = setup.off {
-            governance = governance.with(part, "off");
+        if let Some((variable, value)) = setup.part {
+            governance = governance.with(variable, value);
         }
         governance.settings().map_err(Failure::usage)?;
         let Some(calibration) = &self.calibration else {

@@ -1,4 +1,4 @@
-//! Whether the region has a place: a folder of one's own on a tmpfs, with room.
+//! Whether the region has a place: a folder of one's own, with room.
 
 use super::case::Case;
 use super::report::Finding;
@@ -27,13 +27,13 @@ pub fn check(case: &Case) -> Finding {
         Ok(_) | Err(OpenError::Missing(_)) => {}
     }
     match place(folder, folder == runtime_folder(), case.snapshot.is_ok()) {
-        Ok(()) if folder.exists() => Finding::good(format!("{} is private and on a tmpfs", folder.display())),
-        Ok(()) => Finding::good(format!("`missile up` will make {}, on a tmpfs", folder.display())),
+        Ok(()) if folder.exists() => Finding::good(format!("{} is private and has room", folder.display())),
+        Ok(()) => Finding::good(format!("`missile up` will make {}", folder.display())),
         Err(Trouble { what, fix }) => Finding::bad(what, fix),
     }
 }
 
-const ELSEWHERE: &str = "set XDG_RUNTIME_DIR to a folder of your own on a tmpfs, or MISSILE_REGION to a file in one";
+const ELSEWHERE: &str = "set XDG_RUNTIME_DIR to a folder of your own, or MISSILE_REGION to a file in one";
 
 #[derive(Debug)]
 struct Trouble {
@@ -78,47 +78,33 @@ fn place(folder: &Path, is_default: bool, is_there: bool) -> Result<(), Trouble>
     if let Err(error) = can_write(existing) {
         return trouble(format!("nothing can be made in {}: {error}", existing.display()), ELSEWHERE.to_owned());
     }
-    match file_system(existing) {
-        Ok(system) => system.can_hold(existing, is_there),
+    match free_at(existing) {
+        Ok(free) => can_hold(existing, free, is_there),
         Err(error) => trouble(format!("{} cannot be looked at: {error}", existing.display()), ELSEWHERE.to_owned()),
     }
 }
 
-struct FileSystem {
-    is_tmpfs: bool,
-    free: u64,
-}
-
-impl FileSystem {
-    /// Whether it can hold the region, which may be there already.
-    fn can_hold(&self, folder: &Path, is_there: bool) -> Result<(), Trouble> {
-        let (shown, size) = (folder.display(), Layout::SIZE as u64);
-        if !self.is_tmpfs {
-            let what = format!(
-                "{shown} is not on a tmpfs: the driver cannot pin the region, so copies on streams do not take turns"
-            );
-            return Err(Trouble { what, fix: ELSEWHERE.to_owned() });
-        }
-        if !is_there && self.free < size {
-            let what = format!("{shown} has {} KiB free, and the region takes {}", self.free >> 10, size >> 10);
-            let fix = "free some; in a container, give /dev/shm more with `--shm-size`".to_owned();
-            return Err(Trouble { what, fix });
-        }
-        Ok(())
+/// Whether a folder with so much free can hold the region, which may be there already.
+fn can_hold(folder: &Path, free: u64, is_there: bool) -> Result<(), Trouble> {
+    let (shown, size) = (folder.display(), Layout::SIZE as u64);
+    if is_there || free >= size {
+        return Ok(());
     }
+    let what = format!("{shown} has {} KiB free, and the region takes {}", free >> 10, size >> 10);
+    let fix = "free some; in a container, give /dev/shm more with `--shm-size`".to_owned();
+    Err(Trouble { what, fix })
 }
 
-fn file_system(path: &Path) -> io::Result<FileSystem> {
+/// The bytes that are free on a folder's file system.
+fn free_at(path: &Path) -> io::Result<u64> {
     let path = CString::new(path.as_os_str().as_bytes())?;
     // SAFETY: all-zero bytes are a statfs.
     let mut found: libc::statfs = unsafe { std::mem::zeroed() };
     // SAFETY: the path is NUL-terminated, and `found` is live.
     match unsafe { libc::statfs(path.as_ptr(), &mut found) } {
-        0 => Ok(FileSystem {
-            is_tmpfs: found.f_type == libc::TMPFS_MAGIC,
-            // A tmpfs without a limit has no blocks at all.
-            free: if found.f_blocks == 0 { u64::MAX } else { found.f_bavail.saturating_mul(found.f_bsize as u64) },
-        }),
+        // A tmpfs without a limit has no blocks at all.
+        0 if found.f_blocks == 0 => Ok(u64::MAX),
+        0 => Ok(found.f_bavail.saturating_mul(found.f_bsize as u64)),
         _ => Err(io::Error::last_os_error()),
     }
 }
@@ -138,7 +124,7 @@ mod tests {
     use std::fs::Permissions;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
-    /// A folder on a tmpfs, as every Linux machine has one there.
+    /// A folder of one's own.
     fn memory() -> tempfile::TempDir {
         tempfile::tempdir_in("/dev/shm").unwrap()
     }
@@ -173,14 +159,11 @@ mod tests {
     }
 
     #[test]
-    fn only_a_tmpfs_with_room_can_hold_the_region() {
+    fn only_a_folder_with_room_can_hold_the_region() {
         let (folder, size) = (Path::new("/somewhere"), Layout::SIZE as u64);
-        let holds = |is_tmpfs, free, is_there| FileSystem { is_tmpfs, free }.can_hold(folder, is_there);
-        holds(true, size, false).unwrap();
-        holds(true, 0, true).unwrap();
-        assert!(holds(false, size, false).unwrap_err().what.contains("tmpfs"));
-        assert!(holds(true, size - 1, false).unwrap_err().fix.contains("--shm-size"));
-        assert!(!file_system(Path::new("/proc")).unwrap().is_tmpfs);
-        assert!(file_system(Path::new("/dev/shm")).unwrap().is_tmpfs);
+        can_hold(folder, size, false).unwrap();
+        can_hold(folder, 0, true).unwrap();
+        assert!(can_hold(folder, size - 1, false).unwrap_err().fix.contains("--shm-size"));
+        assert!(free_at(Path::new("/dev/shm")).unwrap() > 0);
     }
 }

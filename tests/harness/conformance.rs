@@ -161,8 +161,10 @@ pub fn survives(subject: &Subject, way: &Way) {
     let _arbiter = place.up(&[]);
     let copier = || Held::start(&mut place.tenant(&["--class", "be"], "copier", &["bulk", "8M", "--seconds", "30"]));
     let _copiers = [copier(), copier()];
-    place
-        .wait_for("the contended bus", |top| top["bus"].as_array().unwrap().iter().any(|bus| bus["contended"] == true));
+    place.wait_for("copies", |top| {
+        let tenants = top["tenants"].as_array().unwrap();
+        tenants.len() == 2 && tenants.iter().all(|tenant| tenant["h2d_bytes"].as_u64() > Some(0))
+    });
     let with = shown(&place, &mut tenant(&place, subject, way));
     assert_same(&said(&mut bare(&place, way)), &with.said);
     let line = with.said.one_line();

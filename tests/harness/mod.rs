@@ -39,7 +39,7 @@ impl Place {
         Place::within(tempfile::tempdir().unwrap())
     }
 
-    /// Empty folders on a tmpfs, where a region belongs.
+    /// Empty folders in memory.
     pub fn in_memory() -> Place {
         Place::within(tempfile::tempdir_in("/dev/shm").unwrap())
     }
@@ -91,6 +91,8 @@ impl Place {
         }
         command.env("XDG_RUNTIME_DIR", self.path("run")).env("XDG_DATA_HOME", self.path("data"));
         command.env("HOME", self.path("home")).env("SIMGPU_STATE", self.path("gpu"));
+        // Tenants are coloured, unless a test says otherwise: by default nobody is on the simulated H200.
+        command.env("MISSILE_COLOR", "on");
         command.stdin(Stdio::null());
         command
     }

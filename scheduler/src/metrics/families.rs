@@ -3,12 +3,11 @@
 //! The snapshot is a collector of `prometheus-client`, whose encoder writes names, labels and numbers. The counters lie
 //! in the region, so there is nothing to keep between two scrapes, and the ready-made families are not used.
 
-use crate::snapshot::{BusState, ServedState, Snapshot, TenantState};
+use crate::snapshot::{BusState, Snapshot, TenantState};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
-use region::Waits;
 use std::collections::HashSet;
 use std::fmt;
 
@@ -57,9 +56,7 @@ fn buses(families: &mut Families, buses: &[BusState]) -> fmt::Result {
     families.counter("missile_bus", "Bytes moved over a GPU's bus.", Some(Unit::Bytes), bytes)?;
     let busy = buses.iter().map(|bus| (labels(bus), bus.busy_ratio));
     let ratio = Some(Unit::Other("ratio".to_owned()));
-    families.gauge("missile_bus_busy", "Traffic of the last second against the busiest second seen.", ratio, busy)?;
-    let contended = buses.iter().map(|bus| (labels(bus), u64::from(bus.contended)));
-    families.gauge("missile_bus_contended", "Whether best-effort copies wait or leave room.", None, contended)
+    families.gauge("missile_bus_busy", "Traffic of the last second against the busiest second seen.", ratio, busy)
 }
 
 fn tenants(families: &mut Families, tenants: &[TenantState]) -> fmt::Result {
@@ -85,12 +82,9 @@ fn tenants(families: &mut Families, tenants: &[TenantState]) -> fmt::Result {
     let mut counter = |name, help, unit, value: fn(&TenantState) -> u64| {
         families.counter(name, help, unit, tenants.each(|tenant| (Labels::new(), value(tenant))))
     };
-    let help = "Of the bytes copied to devices, those that SMs moved instead of the copy engine.";
-    counter("missile_tenant_ferried", help, bytes, |t| t.ferried_bytes)?;
+    counter("missile_tenant_slice_calls", "Time slices set.", None, |t| t.slice_calls)?;
     counter("missile_tenant_launches", "Kernels launched.", None, |t| t.launches)?;
     counter("missile_tenant_graph_launches", "Graphs launched.", None, |t| t.graph_launches)?;
-    let help = "Waits for the arbiter that were cut short.";
-    counter("missile_tenant_gate_timeouts", help, None, |t| t.gate_timeouts)?;
     let help = "Calls that were noticed to reach the driver past the preloaded library.";
     counter("missile_tenant_bypassed_calls", help, None, |t| t.bypassed)?;
     let passed = tenants
@@ -98,18 +92,16 @@ fn tenants(families: &mut Families, tenants: &[TenantState]) -> fmt::Result {
     let help = "Governed calls that passed through as they were, by reason.";
     families.counter("missile_tenant_passed_calls", help, None, passed)?;
 
-    let help = "How long copies waited for the arbiter, as the tenant saw it; the sum is an estimate.";
-    families.histogram("missile_tenant_copy_wait", help, tenants.each(|tenant| (Labels::new(), tenant.copy_wait)))?;
-    let served = |times: fn(&ServedState) -> Waits| {
-        tenants.every(move |tenant| {
-            let served = tenant.served.iter();
-            served.map(|(direction, served)| (vec![("direction", (*direction).to_owned())], times(served))).collect()
-        })
-    };
-    let help = "How long pieces of copies waited for leave, as the arbiter saw it; the sum is an estimate.";
-    families.histogram("missile_tenant_leave_wait", help, served(|served| served.waits))?;
-    let help = "How long pieces of copies took once they had leave, as the arbiter saw it; the sum is an estimate.";
-    families.histogram("missile_tenant_service", help, served(|served| served.services))
+    let engine = |name: &'static str| vec![("engine", name.to_owned())];
+    let slices = tenants.every(|tenant| {
+        let set = tenant.slice_us.named().into_iter();
+        set.filter_map(|(name, slice)| Some((engine(name), f64::from((*slice)?) / 1e6))).collect()
+    });
+    let help = "The longest turn of the tenant's channel groups on an engine, where one was set.";
+    families.gauge("missile_tenant_slice", help, Some(Unit::Seconds), slices)?;
+    let held = tenants.every(|tenant| tenant.held_ms.named().map(|(name, ms)| (engine(name), ms / 1e3)).into());
+    let help = "For how long the tenant's channel groups stood still while others had their turns.";
+    families.counter("missile_tenant_held", help, Some(Unit::Seconds), held)
 }
 
 /// What is said of a tenant in words.
@@ -154,15 +146,15 @@ struct Families<'a> {
 }
 
 impl Families<'_> {
-    fn counter(
+    fn counter<V: prometheus_client::encoding::EncodeCounterValue>(
         &mut self,
         name: &str,
         help: &str,
         unit: Option<Unit>,
-        samples: impl IntoIterator<Item = (Labels, u64)>,
+        samples: impl IntoIterator<Item = (Labels, V)>,
     ) -> fmt::Result {
         self.family(name, help, unit, MetricType::Counter, samples, |mut sample, value| {
-            sample.encode_counter::<NoLabelSet, _, f64>(&value, None)
+            sample.encode_counter::<NoLabelSet, V, f64>(&value, None)
         })
     }
 
@@ -180,17 +172,6 @@ impl Families<'_> {
         self.family(name, help, None, MetricType::Info, samples, |mut sample, ()| sample.encode_info(&Labels::new()))
     }
 
-    fn histogram(&mut self, name: &str, help: &str, samples: impl IntoIterator<Item = (Labels, Waits)>) -> fmt::Result {
-        self.family(name, help, Some(Unit::Seconds), MetricType::Histogram, samples, |mut sample, waits| {
-            let buckets: Vec<(f64, u64)> = waits
-                .buckets()
-                .map(|(micros, count)| (micros.map_or(f64::INFINITY, |micros| micros as f64 / 1e6), count))
-                .collect();
-            let count = buckets.iter().map(|(_, count)| count).sum();
-            sample.encode_histogram::<NoLabelSet>(estimated_sum(&buckets), count, &buckets, None)
-        })
-    }
-
     fn family<V>(
         &mut self,
         name: &str,
@@ -205,24 +186,10 @@ impl Families<'_> {
     }
 }
 
-/// The sum of the waits, where each counts as the middle of its bucket, and a longer one than all bounds as the last of
-/// them: the region has no sums.
-fn estimated_sum(buckets: &[(f64, u64)]) -> f64 {
-    let mut below = 0.0;
-    let mut sum = 0.0;
-    for &(bound, count) in buckets {
-        let middle = if bound.is_finite() { (below + bound) / 2.0 } else { below };
-        sum += middle * count as f64;
-        below = bound;
-    }
-    sum
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::snapshot::MapState;
-    use region::WaitHistogram;
 
     fn tenant(pid: u32, name: &str) -> TenantState {
         TenantState { pid, name: name.to_owned(), class: Some("be"), ..TenantState::default() }
@@ -245,22 +212,5 @@ mod tests {
     fn a_tenant_that_calls_itself_as_another_is_shown_once() {
         let page = page_of(vec![tenant(7, "a"), tenant(7, "a"), tenant(7, "b")]);
         assert_eq!(page.matches("missile_tenant_maps{").count(), 2);
-    }
-
-    #[test]
-    fn the_buckets_of_a_histogram_add_up() {
-        // SAFETY: all-zero bytes are a histogram.
-        let waits: WaitHistogram = unsafe { std::mem::zeroed() };
-        [0, 3, 3, 1 << 40].into_iter().for_each(|micros| waits.record(micros));
-        let page = page_of(vec![TenantState { copy_wait: waits.read(), ..tenant(7, "a") }]);
-        let value = |sample: &str, bound: &str| {
-            let starts = format!("missile_tenant_copy_wait_seconds_{sample}{{{bound}");
-            page.lines().find_map(|line| line.strip_prefix(&starts)?.rsplit_once(' ')).unwrap().1.to_owned()
-        };
-        let upto = |bound: &str| value("bucket", &format!("le=\"{bound}\""));
-        assert_eq!(["0.000001", "0.000002", "0.000004", "4.194304", "+Inf"].map(upto), ["1", "1", "3", "3", "4"]);
-        assert_eq!(value("count", ""), "4");
-        let sum: f64 = value("sum", "").parse().unwrap();
-        assert!((sum - (0.5e-6 + 2.0 * 3e-6 + 4.194304)).abs() < 1e-9, "{sum}");
     }
 }

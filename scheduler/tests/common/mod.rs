@@ -1,7 +1,7 @@
 //! An arbiter in a thread on a region of its own, and tenants played by the test.
 #![allow(dead_code, reason = "each test file uses its own part of this module")]
 
-use region::{Class, Direction, GpuKey, HashTable, Lane, Layout, Region, Slot};
+use region::{Class, Engine, GpuKey, HashTable, Layout, Means, Region, Slot, monotonic_nanos};
 use scheduler::{ArbiterError, Options, Stop, Tables, run};
 use std::os::unix::thread::JoinHandleExt;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use units::Bytes;
+use units::Nanos;
 
 /// The GPU of most tests.
 pub const GPU: GpuKey = GpuKey::from_uuid([7; 16]);
@@ -74,30 +74,51 @@ impl Running {
         self.join_as(std::process::id(), class, weight)
     }
 
+    /// Joins as a tenant of another process.
     pub fn join_as(&self, pid: u32, class: Class, weight: u32) -> &Slot {
         let slot = &self.layout().slots[self.layout().join(pid).expect("a free slot")];
         slot.tenant.weight.store(weight, Ordering::Relaxed);
+        slot.tenant.copies.store(1, Ordering::Relaxed);
         slot.tenant.class.store(class.code(), Ordering::Release);
         self.layout().header.doorbell.ring_loudly();
         slot
     }
 
-    /// The index of [`GPU`]'s entry.
+    /// The index of [`GPU`].
     pub fn gpu(&self) -> usize {
-        self.layout().gpu_index(GPU).expect("a free entry")
+        self.layout().gpu_index(GPU).expect("an entry")
     }
 
-    /// The lane `lane` of a slot to [`GPU`].
-    pub fn lane<'a>(&self, slot: &'a Slot, lane: usize) -> &'a Lane {
-        slot.lane(self.gpu(), Direction::H2d, lane)
+    /// Joins with channel groups on every engine, which can be stopped.
+    pub fn join_with_groups(&self, class: Class, weight: u32) -> &Slot {
+        let slot = self.join(class, weight);
+        self.describe(slot, Means::SlicesAndStops);
+        slot
     }
 
-    /// Takes and asks for so many pieces, as a tenant does.
-    pub fn ask(&self, lane: &Lane, pieces: u32) -> u32 {
-        let first = lane.take(pieces, Bytes::kib(256));
-        lane.ask(first + pieces - 1);
-        self.layout().header.doorbell.ring();
-        first
+    /// Says that a tenant has channel groups.
+    pub fn describe(&self, slot: &Slot, means: Means) {
+        Engine::ALL.into_iter().for_each(|engine| slot.tenant.groups(self.gpu(), engine).describe(1, means));
+        self.layout().header.doorbell.ring_loudly();
+    }
+
+    /// The slice that a tenant is to have.
+    pub fn slice(&self, slot: &Slot, engine: Engine) -> Option<u32> {
+        slot.orders.of(self.gpu(), engine).slice_us()
+    }
+
+    /// Whether a tenant is to stand still now.
+    pub fn stands_still(&self, slot: &Slot, engine: Engine) -> bool {
+        slot.orders.of(self.gpu(), engine).stop_until(Nanos::new(monotonic_nanos())).is_some()
+    }
+
+    /// Gives an engine work.
+    pub fn submit(&self, slot: &Slot, engine: Engine) {
+        match engine {
+            Engine::Copy => slot.tenant.moved[self.gpu()][0].fetch_add(64 << 20, Ordering::Relaxed),
+            Engine::Graphics => slot.tenant.launches.fetch_add(1, Ordering::Relaxed),
+        };
+        self.layout().header.doorbell.nudge();
     }
 
     /// The processor time that the arbiter's thread has used.

@@ -1,21 +1,15 @@
 //! Freeing: the driver unmaps the range, the kernel interposer gives back what the pager put beneath it.
 
-use crate::{announce, exportable, fault, ferry, handles};
+use crate::{announce, exportable, fault, handles};
 use abi::cuda::{CUDA_SUCCESS, CUdeviceptr, CUmemGenericAllocationHandle, CUmemoryPool, CUresult};
 use units::DeviceVa;
 
 pub(crate) fn linear(forward: impl FnOnce() -> CUresult, dptr: CUdeviceptr) -> CUresult {
-    let result = waits(forward);
+    let result = forward();
     if result == CUDA_SUCCESS {
         fault::shielded(|| announce::freed(DeviceVa::new(dptr)));
     }
     result
-}
-
-/// What the driver frees only when the device is done with it, and may let nobody in meanwhile.
-pub(crate) fn waits(forward: impl FnOnce() -> CUresult) -> CUresult {
-    let _aside = fault::shielded(ferry::stand_aside);
-    forward()
 }
 
 pub(crate) fn physical(forward: impl FnOnce() -> CUresult, handle: CUmemGenericAllocationHandle) -> CUresult {

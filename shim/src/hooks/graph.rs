@@ -1,6 +1,6 @@
-//! Executable graphs: what their copies move is looked at when they are made, and a launch with copies takes its turn.
+//! Executable graphs: what their copies move is looked at when they are made, and counted at each launch.
 
-use crate::{fault, gate, graphs};
+use crate::{fault, graphs};
 use abi::cuda::*;
 
 /// A graph is made executable.
@@ -47,13 +47,4 @@ pub(crate) fn destroy_exec(forward: impl FnOnce() -> CUresult, exec: CUgraphExec
     // Before the driver may give its handle to another.
     fault::shielded(|| graphs::gone(exec));
     forward()
-}
-
-/// A graph is launched; one without copies over the bus goes at once.
-#[inline]
-pub(crate) fn launch(forward: impl FnOnce() -> CUresult, exec: CUgraphExec, stream: CUstream) -> CUresult {
-    match graphs::loads_of(exec) {
-        None => forward(),
-        Some(loads) => gate::around(loads, stream, forward),
-    }
 }

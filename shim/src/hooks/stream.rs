@@ -1,6 +1,6 @@
 //! Streams: what is known of their captures.
 
-use crate::{captures, fault, gate};
+use crate::{captures, fault};
 use abi::cuda::{CU_STREAM_LEGACY, CU_STREAM_PER_THREAD, CUDA_SUCCESS, CUresult, CUstream};
 
 /// A capture is to begin in the stream, given by a handle that means the same to every function.
@@ -16,10 +16,7 @@ pub(crate) fn begin_capture(forward: impl FnOnce() -> CUresult, stream: CUstream
 pub(crate) fn destroy(forward: impl FnOnce() -> CUresult, stream: CUstream) -> CUresult {
     let result = forward();
     if result == CUDA_SUCCESS {
-        fault::shielded(|| {
-            captures::forget(stream);
-            gate::forget(stream);
-        });
+        fault::shielded(|| captures::forget(stream));
     }
     result
 }

@@ -1,5 +1,6 @@
 //! Commands: what streams are queues of.
 
+use super::channels::Channels;
 use super::copy::Transfer;
 use super::event::Mark;
 use super::graph::Work;
@@ -69,9 +70,9 @@ pub(crate) struct Callback {
 }
 
 impl Command {
-    /// Does the command, not before `ready`; returns when it ended in simulated terms. A fault goes to `fault`, and
-    /// with a fault nothing is done any more but to record events and to free memory.
-    pub(crate) fn run(&self, fault: &AtomicU32, ready: Nanos) -> Nanos {
+    /// Does the command through a context's channels, not before `ready`; returns when it ended in simulated terms. A
+    /// fault goes to `fault`, and with a fault nothing is done any more but to record events and to free memory.
+    pub(crate) fn run(&self, channels: &Channels, fault: &AtomicU32, ready: Nanos) -> Nanos {
         let healthy = fault.load(Ordering::Acquire) == CUDA_SUCCESS;
         // A panic here would leave every waiter waiting; it ends the context instead.
         let outcome = catch_unwind(AssertUnwindSafe(|| match self {
@@ -92,11 +93,13 @@ impl Command {
                 unsafe { (callback.function)(callback.stream as CUstream, code, callback.data.0.cast()) };
                 Ok(now())
             }
-            Command::Graph(graph) => Ok(graph.0.iter().fold(ready, |ready, command| command.run(fault, ready))),
+            Command::Graph(graph) => {
+                Ok(graph.0.iter().fold(ready, |ready, command| command.run(channels, fault, ready)))
+            }
             _ if !healthy => Ok(ready),
-            Command::Copy(transfer) => transfer.run(ready),
+            Command::Copy(transfer) => transfer.run(channels, ready),
             Command::Fill(fill) => fill.run(ready),
-            Command::Launch(launch) => launch.run(ready),
+            Command::Launch(launch) => launch.run(&channels.graphics, ready),
             Command::Await(mark) => Ok(mark.wait().max(ready)),
             Command::WaitValue(wait) => wait.run(fault),
             Command::WriteValue(write) => write.run(),

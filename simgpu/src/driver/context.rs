@@ -2,6 +2,7 @@
 //!
 //! All contexts of a process share one GPU address space.
 
+use super::channels::Channels;
 use super::errors::CUDA_ERROR_CONTEXT_IS_DESTROYED;
 use super::handles::{self, Handles};
 use super::init::driver;
@@ -21,6 +22,8 @@ pub(crate) struct Context {
     /// The error that ended the context's work, or [`CUDA_SUCCESS`]; streams share it.
     fault: Arc<AtomicU32>,
     destroyed: AtomicBool,
+    /// The channel groups that its work goes through; streams share them.
+    channels: Arc<Channels>,
     /// The legacy default stream.
     pub(crate) legacy: Arc<Stream>,
     /// All streams, the default ones included.
@@ -43,14 +46,17 @@ struct Primary {
 
 impl Context {
     fn create(flags: c_uint) -> Outcome<Arc<Self>> {
-        driver()?.rm.ensure_space()?;
+        let driver = driver()?;
+        driver.rm.ensure_space()?;
+        let channels = Arc::new(Channels::create(&driver.rm)?);
         let fault = Arc::new(AtomicU32::new(CUDA_SUCCESS));
         let id = handles::fresh();
         let context = Arc::new_cyclic(|weak| Context {
             id,
             flags: AtomicU32::new(flags),
-            legacy: Stream::create(Kind::Legacy, 0, weak.clone(), fault.clone()),
+            legacy: Stream::create(Kind::Legacy, 0, weak.clone(), (fault.clone(), channels.clone())),
             fault,
+            channels,
             destroyed: AtomicBool::new(false),
             streams: Mutex::new(Vec::new()),
             limits: Mutex::default(),
@@ -79,7 +85,7 @@ impl Context {
 
     /// Creates a stream.
     pub(crate) fn stream(self: &Arc<Self>, kind: Kind, priority: c_int) -> Arc<Stream> {
-        let stream = Stream::create(kind, priority, Arc::downgrade(self), self.fault.clone());
+        let stream = Stream::create(kind, priority, Arc::downgrade(self), (self.fault.clone(), self.channels.clone()));
         lock(&self.streams).push(stream.clone());
         stream
     }
@@ -124,6 +130,7 @@ impl Context {
         let _ = CONTEXTS.remove(self.id as CUcontext);
         let driver = driver()?;
         driver.memory.release_all(&driver.rm, self.id);
+        self.channels.free(&driver.rm);
         pool::after_waiting();
         Ok(())
     }

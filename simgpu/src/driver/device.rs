@@ -2,6 +2,7 @@
 
 use super::init::driver;
 use super::{Outcome, put};
+use crate::kernel::groups::has_mps;
 use abi::cuda::*;
 use std::ffi::{c_char, c_int, c_void};
 
@@ -117,9 +118,4 @@ export! {
         unsafe { put(table, core::ptr::null()) }?;
         Err(CUDA_ERROR_NOT_FOUND)
     }
-}
-
-/// Whether the process is to find itself under MPS.
-pub(super) fn has_mps() -> bool {
-    std::env::var_os("SIMGPU_MPS").is_some_and(|set| set == "1")
 }

@@ -1,7 +1,7 @@
 //! The kernels that the simulated GPU can run, told by their names.
 
 use super::pages::{self, Sides};
-use super::{ferry, latency, residents};
+use super::{latency, residents};
 use crate::kernel::Fault;
 use crate::machine::Machine;
 use crate::timing::kernels::{MAX_SIDES, Work};
@@ -21,9 +21,6 @@ pub(crate) enum Builtin {
     Stream,
     /// `missile_spin(u64 cycles)`: computes.
     Spin,
-    /// `missile_ferry(u64 to, u64 from, u64 whole, u32 rest, u64 words, u32 ticket)`: copies from pinned host memory,
-    /// nearly as fast as the bus, unless it was cancelled before it began: see [`ferry`].
-    Ferry,
     /// `missile_hold(u64 word)`: has every SM until the 32-bit word is no longer 0.
     Hold,
 }
@@ -37,7 +34,6 @@ impl Builtin {
             "missile_latency" => Builtin::Latency,
             "missile_stream" => Builtin::Stream,
             "missile_spin" => Builtin::Spin,
-            "missile_ferry" => Builtin::Ferry,
             "missile_hold" => Builtin::Hold,
             _ => return None,
         })
@@ -51,7 +47,6 @@ impl Builtin {
             Builtin::Latency => &[8, 4, 4, 8, 8],
             Builtin::Stream => &[8, 8, 4, 4, 8],
             Builtin::Spin => &[8],
-            Builtin::Ferry => &[8, 8, 8, 4, 8, 4],
             Builtin::Hold => &[8],
         }
     }
@@ -67,13 +62,13 @@ pub(crate) struct Call {
 
 impl Call {
     /// The most parameters that a kernel has.
-    pub(crate) const ARGUMENTS: usize = 6;
+    pub(crate) const ARGUMENTS: usize = 5;
 
     /// Does to memory what the kernel does; returns what it takes.
     pub(crate) fn perform(&self, machine: &Machine) -> Result<Work, Fault> {
         let spec = machine.spec();
         let sms = self.blocks.min(u64::from(spec.sms)) as u32;
-        let [a, b, c, d, e, ..] = self.arguments;
+        let [a, b, c, d, e] = self.arguments;
         let base = DeviceVa::new(a);
         let nothing = [Bytes::ZERO; MAX_SIDES];
         let (cycles, bytes): (f64, Sides) = match self.builtin {
@@ -91,7 +86,6 @@ impl Call {
                 (share * d as f64, bytes)
             }
             Builtin::Spin => (a as f64, nothing),
-            Builtin::Ferry => (ferry::begin(machine, &self.arguments)? * f64::from(spec.clock_mhz) / 1e3, nothing),
             Builtin::Hold => {
                 residents::hold(machine, base)?;
                 (0.0, nothing)
@@ -99,13 +93,6 @@ impl Call {
         };
         let compute = Nanos::new((cycles * 1e3 / f64::from(spec.clock_mhz)) as u64);
         Ok(Work { sms, compute, bytes })
-    }
-
-    /// What the kernel does last.
-    pub(crate) fn finish(&self) {
-        if self.builtin == Builtin::Ferry {
-            ferry::finish(&self.arguments);
-        }
     }
 }
 

@@ -7,7 +7,10 @@ use super::module::FUNCTIONS;
 use super::stream::{DefaultStream, Stream};
 use super::{Outcome, current, present, residents};
 use crate::kernel::Fault;
-use crate::timing::kernels::Limits;
+use crate::timing::engine::Engine;
+use crate::timing::group::Group;
+use crate::timing::kernels::{Limits, Owner};
+use crate::timing::stay::{Always, Stay};
 use abi::cuda::*;
 use std::ffi::{c_uint, c_void};
 use units::Nanos;
@@ -22,17 +25,24 @@ const PARAM_SIZE: usize = 2;
 pub(crate) struct Launch(Call);
 
 impl Launch {
-    /// Runs the kernel: its effects happen at its beginning, its end when the timing model says so.
-    pub(crate) fn run(&self, ready: Nanos) -> Result<Nanos, Fault> {
+    /// Runs the kernel in the turns of a context's group: its effects happen at its beginning, its end when the timing
+    /// model says so.
+    pub(crate) fn run(&self, group: &Group, ready: Nanos) -> Result<Nanos, Fault> {
         let Ok(driver) = driver() else { return Ok(ready) };
         let machine = driver.machine;
         let spec = machine.spec();
         let free = residents::await_sms(self.0.builtin).unwrap_or(ready);
-        let start = free + Nanos::new((spec.launch_us * 1e3) as u64);
+        let launch = Nanos::new((spec.launch_us * 1e3) as u64);
         let work = self.0.perform(machine)?;
-        let live = |slot| machine.slot_is_live(slot);
-        let end = machine.timing().kernels.run(&work, &Limits::of(spec), start, machine.slot(), live);
-        self.0.finish();
+        let (limits, live, kernels) = (Limits::of(spec), |slot| machine.slot_is_live(slot), &machine.timing().kernels);
+        let owner = |group| Owner { slot: machine.slot(), group };
+        let end = match Engine::of(machine, group) {
+            Some(engine) => {
+                let mut stay = Stay::begin(engine, group, free);
+                kernels.run(&work, &limits, (&mut stay, launch), owner(group.key), live)
+            }
+            None => kernels.run(&work, &limits, (&mut Always { since: free }, launch), owner(0), live),
+        };
         Ok(end)
     }
 }

@@ -10,6 +10,7 @@
 use super::command::Command;
 use super::lock;
 use super::stream::Fence;
+use crate::kernel::groups::has_mps;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, OnceLock};
 
@@ -39,7 +40,7 @@ static QUEUES: Mutex<Queues> = Mutex::new(Queues { waits: Vec::new(), last: BTre
 
 fn number(kind: Kind) -> usize {
     static ASKED: OnceLock<usize> = OnceLock::new();
-    let unasked = || if super::device::has_mps() { 2 } else { 8 };
+    let unasked = || if has_mps() { 2 } else { 8 };
     let asked = || std::env::var("CUDA_DEVICE_MAX_CONNECTIONS").ok()?.parse().ok();
     let kernels = *ASKED.get_or_init(|| asked().unwrap_or_else(unasked).clamp(1, 32));
     match kind {

@@ -1,12 +1,15 @@
 //! The requests that the driver makes of the kernel.
 
+use crate::kernel::groups::{Duplicate, SERVER_CLIENT, SERVER_GROUP};
 use crate::kernel::{self, Device};
+use crate::timing::group::Group;
 use abi::cuda::*;
+use abi::groups::{CLASS_CHANNEL_GROUP, ChannelGroupParams};
 use abi::rm::*;
 use abi::uvm;
 use abi::{DriverVersion, RmEscape, UvmCommand};
 use std::ffi::c_int;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use units::{Bytes, DeviceVa};
 
 /// The page that device memory is made of.
@@ -38,6 +41,7 @@ pub(crate) struct Rm {
     uvm: c_int,
     client: u32,
     device: u32,
+    subdevice: u32,
     uuid: uvm::Uuid,
     /// The address space, once there is one; the whole process has one.
     space: Mutex<Option<u32>>,
@@ -68,10 +72,10 @@ impl Rm {
         // The GPU's own file is held open as the real library does it; all requests go to the control file.
         open(Device::Gpu)?;
         let uvm = open(Device::Uvm)?;
-        let mut rm = Rm { control, uvm, client: 0, device: 0, uuid, space: Mutex::new(None) };
+        let mut rm = Rm { control, uvm, client: 0, device: 0, subdevice: 0, uuid, space: Mutex::new(None) };
         rm.client = rm.alloc::<()>(0, CLASS_ROOT_CLIENT, None)?;
         rm.device = rm.alloc::<()>(rm.client, CLASS_DEVICE, None)?;
-        rm.alloc::<()>(rm.device, CLASS_SUBDEVICE, None)?;
+        rm.subdevice = rm.alloc::<()>(rm.device, CLASS_SUBDEVICE, None)?;
         Ok(rm)
     }
 
@@ -167,6 +171,62 @@ impl Rm {
     pub(crate) fn free_range(&self, va: DeviceVa, bytes: Bytes) {
         let mut range = uvm::Range { base: va.get(), length: bytes.get(), ..Default::default() };
         let _ = self.uvm(UvmCommand::Free, &mut range);
+    }
+
+    /// Makes a channel group for an engine; with the channels under it, see [`super::channels`].
+    pub(crate) fn alloc_group(&self, engine: u32) -> Result<u32, CUresult> {
+        let mut params = ChannelGroupParams { engine, ..Default::default() };
+        self.alloc_by_class(self.device, CLASS_CHANNEL_GROUP, &raw mut params as u64)
+    }
+
+    /// Makes a group that stands for the MPS server's.
+    pub(crate) fn duplicate_server_group(&self) -> Result<u32, CUresult> {
+        let mut duplicate = Duplicate {
+            client: self.client,
+            parent: self.device,
+            source_client: SERVER_CLIENT,
+            source: SERVER_GROUP,
+            ..Default::default()
+        };
+        escape(self.control, RmEscape::DupObject, &mut duplicate)?;
+        code(duplicate.status)?;
+        Ok(duplicate.object)
+    }
+
+    /// Makes an object that has no parameters of interest under another one.
+    pub(crate) fn alloc_plain(&self, parent: u32, class: u32) -> Result<u32, CUresult> {
+        self.alloc_by_class(parent, class, 0)
+    }
+
+    /// A control on a group.
+    pub(crate) fn control_group<P>(&self, group: u32, cmd: u32, params: &mut P) -> Result<(), CUresult> {
+        self.ask(group, cmd, params)
+    }
+
+    /// A control on the subdevice.
+    pub(crate) fn control_subdevice<P>(&self, cmd: u32, params: &mut P) -> Result<(), CUresult> {
+        self.ask(self.subdevice, cmd, params)
+    }
+
+    /// The group behind a handle, as the engines see it.
+    pub(crate) fn group(&self, object: u32) -> Result<Arc<Group>, CUresult> {
+        kernel::channel_group(self.client, object).ok_or(CUDA_ERROR_UNKNOWN)
+    }
+
+    fn ask<P>(&self, object: u32, cmd: u32, params: &mut P) -> Result<(), CUresult> {
+        let params_size = size_of::<P>() as u32;
+        let params = &raw mut *params as u64;
+        let mut ask = Nvos54 { client: self.client, object, cmd, params, params_size, ..Default::default() };
+        escape(self.control, RmEscape::Control, &mut ask)?;
+        code(ask.status)
+    }
+
+    /// Allocates as the real library does for groups and channels: the size of the parameters is left to the class.
+    fn alloc_by_class(&self, parent: u32, class: u32, params: u64) -> Result<u32, CUresult> {
+        let mut alloc = Nvos64 { client: self.client, parent, class, params, ..Default::default() };
+        escape(self.control, RmEscape::Alloc, &mut alloc)?;
+        code(alloc.status)?;
+        Ok(alloc.object)
     }
 
     /// Allocates an object with a handle of the resource manager's choice.

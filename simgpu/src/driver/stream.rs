@@ -1,6 +1,7 @@
 //! Streams: queues of commands, each served in order by a thread of its own.
 
 use super::capture::{self, Tip};
+use super::channels::Channels;
 use super::command::Command;
 use super::context::Context;
 use super::graph::Work;
@@ -46,6 +47,8 @@ pub(crate) struct Stream {
     pub(crate) priority: c_int,
     context: Weak<Context>,
     fault: Arc<AtomicU32>,
+    /// The channel groups of its context.
+    channels: Arc<Channels>,
     queue: Mutex<Queue>,
     changed: Condvar,
     /// A number that no other stream has.
@@ -100,14 +103,19 @@ impl Fence {
     }
 }
 
+/// The parts of a context that its streams share: the error that ended its work, and its channel groups.
+pub(crate) type Shared = (Arc<AtomicU32>, Arc<Channels>);
+
 impl Stream {
-    pub(crate) fn create(kind: Kind, priority: c_int, context: Weak<Context>, fault: Arc<AtomicU32>) -> Arc<Self> {
+    pub(crate) fn create(kind: Kind, priority: c_int, context: Weak<Context>, shared: Shared) -> Arc<Self> {
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+        let (fault, channels) = shared;
         Arc::new(Stream {
             kind,
             priority,
             context,
             fault,
+            channels,
             queue: Mutex::default(),
             changed: Condvar::new(),
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
@@ -235,7 +243,7 @@ impl Stream {
             queue.busy = true;
             queue.submitted += 1;
             drop(queue);
-            self.finish(command.run(&self.fault, now()));
+            self.finish(command.run(&self.channels, &self.fault, now()));
         }
         self.check()
     }
@@ -295,7 +303,7 @@ impl Stream {
             let now = now();
             let free = if next.after.is_empty() { ended.max(next.at) } else { now };
             let ready = free.max(now.saturating_sub(LATE_START)).min(now);
-            self.finish(next.command.run(&self.fault, ready));
+            self.finish(next.command.run(&self.channels, &self.fault, ready));
         }
     }
 }

@@ -1,7 +1,9 @@
 //! What a request asks for, and how one is refused.
 
 use super::faults::Command;
+use super::groups::Duplicate;
 use super::user::{Errno, copy_in, update};
+use abi::groups::{DISABLE_CHANNELS, GET_TIMESLICE, SET_TIMESLICE};
 use abi::rm::*;
 use abi::uvm::*;
 use abi::{Request, RmEscape, UvmCommand};
@@ -37,8 +39,20 @@ impl Asked {
             Request::Rm { escape: RmEscape::Alloc, size } if self.class(size) == Some(CLASS_MEMORY_LOCAL_USER) => {
                 Command::Alloc
             }
+            Request::Rm { escape: RmEscape::Control, size } => match self.control(size) {
+                Some(SET_TIMESLICE) => Command::Slice,
+                Some(GET_TIMESLICE) => Command::GetSlice,
+                Some(DISABLE_CHANNELS) => Command::Stop,
+                _ => Command::Other,
+            },
             _ => Command::Other,
         }
+    }
+
+    /// The number of a control.
+    fn control(&self, size: usize) -> Option<u32> {
+        // SAFETY: `new`'s caller answered for the parameter, which is plain integers.
+        unsafe { copy_in::<Nvos54>(self.arg, size) }.ok().map(|request| request.cmd)
     }
 
     /// The class of an allocation, whose shorter form is the beginning of the longer one up to there.
@@ -78,7 +92,8 @@ impl Asked {
                 RmEscape::Alloc => status_of!(Nvos64, size),
                 RmEscape::Free => status_of!(Nvos00, size),
                 RmEscape::Control => status_of!(Nvos54, size),
-                RmEscape::CheckVersion | RmEscape::DupObject | RmEscape::Xfer => Err(Errno(libc::EIO)),
+                RmEscape::DupObject => status_of!(Duplicate, size),
+                RmEscape::CheckVersion | RmEscape::Xfer => Err(Errno(libc::EIO)),
             },
             Request::Uvm(command) => match command {
                 UvmCommand::Initialize => status_of!(Initialize),

@@ -3,9 +3,11 @@
 use super::files::FileId;
 use super::memory::Memory;
 use super::user::{Errno, update};
-use super::{Device, rm_alloc, rm_control};
+use super::{Device, groups, rm_alloc, rm_control};
 use crate::machine::Machine;
+use crate::timing::group::Group;
 use abi::RmEscape;
+use abi::groups::DISABLE_CHANNELS;
 use abi::rm::*;
 use core::ffi::c_void;
 use std::collections::BTreeMap;
@@ -24,6 +26,12 @@ pub(super) enum Kind {
     Subdevice,
     Vaspace,
     Memory(Arc<Memory>),
+    Group(Arc<Group>),
+    Channel {
+        disabled: bool,
+    },
+    /// The purpose of a channel: computing or copying.
+    Purpose,
 }
 
 pub(super) struct Object {
@@ -95,7 +103,10 @@ impl Rm {
                 }),
                 RmEscape::Free => update(arg, size, |p: &mut Nvos00| p.status = status(self.free(caller, p))),
                 RmEscape::Control => update(arg, size, |p: &mut Nvos54| p.status = status(self.control(caller, p))),
-                RmEscape::DupObject | RmEscape::Xfer => Err(Errno(libc::EINVAL)),
+                RmEscape::DupObject => {
+                    update(arg, size, |p: &mut groups::Duplicate| p.status = status(self.duplicate(caller, p)))
+                }
+                RmEscape::Xfer => Err(Errno(libc::EINVAL)),
             }
         }
     }
@@ -136,6 +147,7 @@ impl Rm {
                 stays
             });
         }
+        self.review_groups(caller, false);
         Ok(())
     }
 
@@ -146,9 +158,16 @@ impl Rm {
         if wanted.object != wanted.client && !client.objects.contains_key(&wanted.object) {
             return Err(NV_ERR_OBJECT_NOT_FOUND);
         }
-        match client.objects.get(&wanted.object).map(|object| &object.kind) {
+        let kind = client.objects.get(&wanted.object).map(|object| &object.kind);
+        if wanted.cmd == DISABLE_CHANNELS && matches!(kind, Some(Kind::Subdevice)) {
             // SAFETY: the caller answers for the pointer and its size.
+            return unsafe { self.disable_channels(caller, wanted) };
+        }
+        match kind {
+            // SAFETY: as above.
             Some(Kind::Subdevice) => unsafe { rm_control::of_subdevice(caller.machine.spec(), wanted) },
+            // SAFETY: as above.
+            Some(Kind::Group(group)) => unsafe { groups::control(caller, group, wanted) },
             _ => Err(NV_ERR_NOT_SUPPORTED),
         }
     }

@@ -1,10 +1,11 @@
 //! The resource manager's allocation of objects.
 
-use super::Device;
 use super::memory::Memory;
 use super::rm::{Caller, Client, Kind, Object, Rm};
 use super::user::copy_in;
+use super::{Device, groups};
 use crate::spec::GRANULE;
+use abi::groups::{CLASS_CHANNEL_GROUP, is_channel_class};
 use abi::rm::*;
 use core::ffi::c_void;
 use std::collections::BTreeMap;
@@ -52,44 +53,82 @@ impl Rm {
         if wanted.class == CLASS_ROOT_CLIENT {
             return self.alloc_client(caller, wanted);
         }
-        let parent_is = |client: &Client, fits: fn(&Kind) -> bool| {
-            let parent = client.objects.get(&wanted.parent).ok_or(NV_ERR_OBJECT_NOT_FOUND)?;
-            if fits(&parent.kind) { Ok(()) } else { Err(NV_ERR_INVALID_OBJECT_PARENT) }
-        };
-        let client = self.client(caller, wanted.client)?;
-        if wanted.object != 0 && (wanted.object == wanted.client || client.objects.contains_key(&wanted.object)) {
-            return Err(NV_ERR_INSERT_DUPLICATE_NAME);
-        }
+        self.check_name(caller, wanted.client, wanted.object)?;
+        let mut parent_is = |fits: fn(&Kind) -> bool| self.check_parent(caller, wanted.client, wanted.parent, fits);
         let kind = match wanted.class {
             CLASS_DEVICE if wanted.parent == wanted.client => Kind::Device,
             CLASS_DEVICE => return Err(NV_ERR_INVALID_OBJECT_PARENT),
             CLASS_SUBDEVICE => {
-                parent_is(client, |kind| matches!(kind, Kind::Device))?;
+                parent_is(|kind| matches!(kind, Kind::Device))?;
                 Kind::Subdevice
             }
             CLASS_VASPACE => {
-                parent_is(client, |kind| matches!(kind, Kind::Device))?;
+                parent_is(|kind| matches!(kind, Kind::Device))?;
                 if wanted.params.is_null() {
                     return Err(NV_ERR_INVALID_ARGUMENT);
                 }
                 Kind::Vaspace
             }
             CLASS_MEMORY_LOCAL_USER => {
-                parent_is(client, |kind| matches!(kind, Kind::Device | Kind::Subdevice))?;
+                parent_is(|kind| matches!(kind, Kind::Device | Kind::Subdevice))?;
                 if caller.device != Device::Control {
                     return Err(NV_ERR_INSUFFICIENT_PERMISSIONS);
                 }
                 // SAFETY: the caller answers for the parameters.
                 Kind::Memory(Arc::new(unsafe { memory(caller, wanted) }?))
             }
+            CLASS_CHANNEL_GROUP => {
+                parent_is(|kind| matches!(kind, Kind::Device))?;
+                // SAFETY: the caller answers for the parameters.
+                Kind::Group(unsafe { groups::create(caller, wanted.params, wanted.params_size) }?)
+            }
+            class if is_channel_class(class) => {
+                parent_is(|kind| matches!(kind, Kind::Group(_)))?;
+                Kind::Channel { disabled: false }
+            }
+            groups::CLASS_COMPUTE | groups::CLASS_COPY => {
+                parent_is(|kind| matches!(kind, Kind::Channel { .. }))?;
+                Kind::Purpose
+            }
             _ => return Err(NV_ERR_INVALID_CLASS),
         };
-        if wanted.object == 0 {
-            wanted.object = self.choose(wanted.client);
-        }
-        let object = Object { parent: wanted.parent, kind };
-        self.client(caller, wanted.client)?.objects.insert(wanted.object, object);
+        wanted.object = self.insert(caller, wanted.client, wanted.object, wanted.parent, kind)?;
         Ok(())
+    }
+
+    /// Fails where a handle that is asked for is taken.
+    fn check_name(&mut self, caller: &Caller, client: u32, object: u32) -> Result<(), u32> {
+        let taken = self.client(caller, client)?.objects.contains_key(&object);
+        if object != 0 && (object == client || taken) { Err(NV_ERR_INSERT_DUPLICATE_NAME) } else { Ok(()) }
+    }
+
+    /// Fails unless the parent is there and of a kind that fits.
+    pub(super) fn check_parent(
+        &mut self,
+        caller: &Caller,
+        client: u32,
+        parent: u32,
+        fits: fn(&Kind) -> bool,
+    ) -> Result<(), u32> {
+        let parent = self.client(caller, client)?.objects.get(&parent).ok_or(NV_ERR_OBJECT_NOT_FOUND)?;
+        if fits(&parent.kind) { Ok(()) } else { Err(NV_ERR_INVALID_OBJECT_PARENT) }
+    }
+
+    /// Adds an object under the handle that is asked for, or under one of the resource manager's choice; returns it.
+    pub(super) fn insert(
+        &mut self,
+        caller: &Caller,
+        client: u32,
+        object: u32,
+        parent: u32,
+        kind: Kind,
+    ) -> Result<u32, u32> {
+        self.check_name(caller, client, object)?;
+        let handle = if object == 0 { self.choose(client) } else { object };
+        self.client(caller, client)?.objects.insert(handle, Object { parent, kind });
+        // A channel that is new is not disabled, so its group is not stopped.
+        self.review_groups(caller, false);
+        Ok(handle)
     }
 
     fn alloc_client(&mut self, caller: &Caller, wanted: &mut Wanted) -> Result<(), u32> {

@@ -3,8 +3,9 @@
 //! Sources: open-gpu-kernel-modules 580.142, `ctrl/ctrl2080/ctrl2080fb.h` and `ctrl2080gr.h`, and
 //! `kern_mem_sys_ctrl.c` for what becomes of unknown indices.
 
-use super::user::update;
+use super::user::{copy_in, update};
 use crate::spec::GpuSpec;
+use abi::groups::{GET_GID_INFO, GID_BINARY, GidInfo, NV_ERR_INVALID_PARAM_STRUCT};
 use abi::rm::*;
 use core::ffi::c_void;
 
@@ -28,6 +29,10 @@ const SM_ORDER_TPCS: usize = 9218;
 const SMS_PER_TPC: usize = 2;
 const SMS_PER_GPC: usize = 18;
 
+/// `NV2080_CTRL_CMD_GR_SET_CTXSW_PREEMPTION_MODE`, and the size of its parameter.
+pub(crate) const SET_PREEMPTION_MODE: u32 = 0x2080_1210;
+pub(crate) const SET_PREEMPTION_MODE_BYTES: usize = 32;
+
 /// Answers a question to the subdevice. None of them needs a privilege.
 ///
 /// # Safety
@@ -40,11 +45,31 @@ pub(super) unsafe fn of_subdevice(spec: &GpuSpec, wanted: &Nvos54) -> Result<(),
         match wanted.cmd {
             FB_INFO => update(params, size, |list: &mut [u8; FB_INFO_BYTES]| answered = fb_info(spec, list)),
             SM_ORDER => update(params, size, |answer: &mut [u8; SM_ORDER_BYTES]| *answer = sm_order(spec)),
+            GET_GID_INFO => {
+                let answered = &mut answered;
+                let found = update(params, size, |info: &mut GidInfo| *answered = gid_info(spec, info));
+                return found.map_err(|_| NV_ERR_INVALID_PARAM_STRUCT).and(*answered);
+            }
+            SET_PREEMPTION_MODE => {
+                // Kernels are preempted in the middle anyway, so there is nothing to choose.
+                let looked_at = copy_in::<[u8; SET_PREEMPTION_MODE_BYTES]>(params, size);
+                return looked_at.map(drop).map_err(|_| NV_ERR_INVALID_PARAM_STRUCT);
+            }
             _ => return Err(NV_ERR_NOT_SUPPORTED),
         }
     };
     looked_at.map_err(|_| NV_ERR_INVALID_ARGUMENT)?;
     answered
+}
+
+/// Tells the UUID, in its binary form only.
+fn gid_info(spec: &GpuSpec, info: &mut GidInfo) -> Result<(), u32> {
+    if info.flags != GID_BINARY || info.index != 0 {
+        return Err(NV_ERR_INVALID_ARGUMENT);
+    }
+    info.length = spec.uuid.len() as u32;
+    info.data[..spec.uuid.len()].copy_from_slice(&spec.uuid);
+    Ok(())
 }
 
 /// Fills a list in up to the first index that is not known.

@@ -147,6 +147,7 @@ impl Drop for Process {
 }
 
 mod faults;
+mod groups;
 
 #[test]
 fn a_hole_needs_the_large_mapping_gone_first() {

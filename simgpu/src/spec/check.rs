@@ -28,6 +28,9 @@ impl GpuSpec {
             ("bus.d2h_gbps", self.bus.d2h_gbps),
             ("bus.latency_us", self.bus.latency_us),
             ("launch_us", self.launch_us),
+            ("turns.copy_switch_us", self.turns.copy_switch_us),
+            ("turns.copy_preempt_us", self.turns.copy_preempt_us),
+            ("turns.graphics_switch_us", self.turns.graphics_switch_us),
         ] {
             ensure(value.is_finite() && value > 0.0, field, &value, "it must be a positive number")?;
         }

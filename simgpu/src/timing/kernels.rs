@@ -2,9 +2,12 @@
 //!
 //! Each running kernel has an entry in a shared table that says what it would take if it were alone. Everybody
 //! computes its own rate from all entries, and sleeps on a futex that is woken whenever an entry comes or goes. An
-//! entry is held by a lease, so that one of a killed process counts for at most [`LEASE`] longer.
+//! entry is held by a lease, so that one of a killed process counts for at most [`LEASE`] longer. Kernels of contexts
+//! that take turns do not run at the same time, so each counts those of its own context only.
 
-use super::clock::{now, timespec};
+use super::clock::now;
+use super::futex;
+use super::stay::Pace;
 use crate::spec::GpuSpec;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use units::{Bytes, Nanos};
@@ -21,6 +24,8 @@ struct Entry {
     /// 0 when free; else the lease's end in microseconds of `CLOCK_MONOTONIC`, times 2^16, plus the process's slot
     /// plus 1. One word, so that claiming, renewing and taking over are each one compare-and-swap.
     claim: AtomicU64,
+    /// The channel group that it runs in, if groups take turns; else 0.
+    group: AtomicU64,
     /// How many SMs it occupies.
     sms: AtomicU32,
     _pad: u32,
@@ -101,46 +106,64 @@ fn rate(alone: &Alone, load: &Load, limits: &Limits) -> f64 {
     slowest / alone.sms
 }
 
+/// The process and the group that a kernel belongs to.
+#[derive(Clone, Copy)]
+pub(crate) struct Owner {
+    /// The process's slot.
+    pub(crate) slot: usize,
+    /// The channel group, if groups take turns; else 0.
+    pub(crate) group: u64,
+}
+
 impl Table {
-    /// Runs `work` from `start` on for as long as it takes beside all others; returns when it ended.
-    ///
-    /// `slot` is the calling process's, `is_live` says which processes still exist.
+    /// Runs `work` for as long as it takes beside all others that run at the same time, from when it has had `launch` on;
+    /// returns when it ended. `pace` says how much time it has, and `is_live` which processes still exist.
     pub(crate) fn run(
         &self,
         work: &Work,
         limits: &Limits,
-        start: Nanos,
-        slot: usize,
+        (pace, launch): (&mut dyn Pace, Nanos),
+        owner: Owner,
         is_live: impl Fn(usize) -> bool,
     ) -> Nanos {
         let alone = work.alone(limits);
-        let mut lease = Lease { table: self, slot, held: None };
+        let mut lease = Lease { table: self, owner, held: None };
         lease.renew(work, &alone, &is_live);
         self.changed();
-        let (mut time, mut left) = (start, 1.0f64);
+        let (mut had, mut left) = (launch, 1.0f64);
         loop {
             let epoch = self.epoch.load(Ordering::Acquire);
-            let load = self.load(&alone, work, lease.held.map(|(index, _)| index), &is_live);
+            let load = self.load(&alone, work, &lease, &is_live);
             let rate = rate(&alone, &load, limits);
-            let end = time + Nanos::new((left / rate) as u64);
-            self.sleep(epoch, end.min(now() + RECHECK));
+            let needs = had + Nanos::new((left / rate) as u64);
+            let again = now() + RECHECK;
+            let end = pace.when(needs, again);
+            self.sleep(epoch, end.map_or(again, |end| end.min(again)));
             let woken = now();
-            if woken >= end {
+            let has = pace.had(woken);
+            if has >= needs {
+                // The turns may have been others than they looked before.
+                let end = pace.when(needs, woken).unwrap_or(woken).min(woken);
+                pace.leave(end);
                 drop(lease);
                 return end;
             }
-            left -= woken.saturating_sub(time).get() as f64 * rate;
-            time = woken;
+            left -= has.saturating_sub(had).get() as f64 * rate;
+            had = had.max(has);
             lease.renew(work, &alone, &is_live);
         }
     }
 
     /// What everybody takes, and the kernel itself even where the table had no room for it.
-    fn load(&self, alone: &Alone, work: &Work, own: Option<usize>, is_live: &impl Fn(usize) -> bool) -> Load {
+    fn load(&self, alone: &Alone, work: &Work, lease: &Lease<'_>, is_live: &impl Fn(usize) -> bool) -> Load {
         let mut load = Load { sms: u64::from(work.sms), demand: alone.demand };
         let now = now();
         for (index, entry) in self.entries.iter().enumerate() {
-            if Some(index) == own || !holds(entry.claim.load(Ordering::Acquire), now, is_live) {
+            let is_own = lease.held.is_some_and(|(own, _)| own == index);
+            if is_own || !holds(entry.claim.load(Ordering::Acquire), now, is_live) {
+                continue;
+            }
+            if entry.group.load(Ordering::Relaxed) != lease.owner.group {
                 continue;
             }
             load.sms += u64::from(entry.sms.load(Ordering::Relaxed));
@@ -151,29 +174,14 @@ impl Table {
         load
     }
 
-    fn changed(&self) {
-        self.epoch.fetch_add(1, Ordering::Release);
-        // SAFETY: the epoch is a live, aligned 32-bit word; a wake touches nothing else. It is not a private futex,
-        // as the waiters are in other processes.
-        unsafe { libc::syscall(libc::SYS_futex, self.epoch.as_ptr(), libc::FUTEX_WAKE, libc::c_int::MAX) };
+    /// Has everybody look again.
+    pub(crate) fn changed(&self) {
+        futex::change(&self.epoch);
     }
 
     /// Sleeps until `end`, or until the epoch is no longer `epoch`.
     fn sleep(&self, epoch: u32, end: Nanos) {
-        let end = timespec(end);
-        // SAFETY: the epoch and the time are live for the call. FUTEX_WAIT_BITSET takes an absolute CLOCK_MONOTONIC
-        // time; its last argument, all ones, matches any wake.
-        unsafe {
-            libc::syscall(
-                libc::SYS_futex,
-                self.epoch.as_ptr(),
-                libc::FUTEX_WAIT_BITSET,
-                epoch,
-                &end as *const libc::timespec,
-                core::ptr::null::<u32>(),
-                u32::MAX,
-            )
-        };
+        futex::wait(&self.epoch, epoch, end);
     }
 }
 
@@ -186,7 +194,7 @@ fn holds(claim: u64, now: Nanos, is_live: &impl Fn(usize) -> bool) -> bool {
 /// The hold on an entry of the table, given back when dropped.
 struct Lease<'a> {
     table: &'a Table,
-    slot: usize,
+    owner: Owner,
     /// The entry, and the claim as this thread last wrote it.
     held: Option<(usize, u64)>,
 }
@@ -196,7 +204,7 @@ impl Lease<'_> {
     /// stopped). With a full table the kernel runs uncounted.
     fn renew(&mut self, work: &Work, alone: &Alone, is_live: &impl Fn(usize) -> bool) {
         let now = now();
-        let claim = (((now + LEASE).get() / 1000) << 16) | (self.slot as u64 + 1);
+        let claim = (((now + LEASE).get() / 1000) << 16) | (self.owner.slot as u64 + 1);
         if let Some((index, old)) = self.held {
             let entry = &self.table.entries[index].claim;
             self.held =
@@ -211,6 +219,7 @@ impl Lease<'_> {
                 continue;
             }
             if entry.claim.compare_exchange(old, claim, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+                entry.group.store(self.owner.group, Ordering::Relaxed);
                 entry.sms.store(work.sms, Ordering::Relaxed);
                 for (stored, demand) in entry.demand.iter().zip(alone.demand) {
                     stored.store((demand * 1e3).min(f64::from(u32::MAX)) as u32, Ordering::Relaxed);

@@ -1,17 +1,17 @@
 //! One copy: from where to where, in what shape, and how it is done.
 
+use crate::driver::channels::Channels;
 use crate::driver::init::driver;
 use crate::driver::{Outcome, command::HostPointer, host_memory, pages};
 use crate::kernel::{Fault, for_each_page_run};
 use crate::machine::Machine;
-use crate::timing::bus::{self, Engine};
+use crate::timing::bus;
 use crate::timing::clock::{now, sleep_until};
+use crate::timing::engine::Engine;
+use crate::timing::piece::{NOTE_EVERY, Piece};
 use abi::cuda::*;
 use std::sync::Arc;
 use units::{Bytes, DeviceVa, Nanos};
-
-/// How much is moved at least between two looks at the clock.
-const LOOK_EVERY: usize = 1 << 20;
 
 /// One end of a stretch.
 #[derive(Clone, Copy, Debug)]
@@ -184,53 +184,43 @@ impl Transfer {
         (0..self.shape.depth).flat_map(move |z| (0..height).map(move |y| (z, y)))
     }
 
-    /// Does the copy.
+    /// Does the copy, through the group that a context copies with.
     ///
-    /// The data move as soon as the engine's turn is reserved, and the copy ends when its turn does. Where the host
-    /// is too slow for the simulated bus, the engine is as slow as the host.
-    pub(crate) fn run(&self, ready: Nanos) -> Result<Nanos, Fault> {
+    /// The data move at once, and the copy ends when its group has had the engine for long enough. Where the host is too
+    /// slow for the simulated bus, the engine is as slow as the host while the group has it.
+    pub(crate) fn run(&self, channels: &Channels, ready: Nanos) -> Result<Nanos, Fault> {
         let Ok(driver) = driver() else { return Ok(ready) };
-        let (spec, timing) = (driver.machine.spec(), driver.machine.timing());
+        let (machine, spec) = (driver.machine, driver.machine.spec());
         let bytes = Bytes::new(self.bytes() as u64);
-        let (engine, duration): (Option<&Engine>, Nanos) = match (self.from.place, self.to.place) {
-            (Place::Host(_), Place::Device(_)) => {
-                (Some(&timing.to_device), bus::duration(bytes, spec.bus.h2d_gbps, spec.bus.latency_us))
-            }
-            (Place::Device(_), Place::Host(_)) => {
-                (Some(&timing.to_host), bus::duration(bytes, spec.bus.d2h_gbps, spec.bus.latency_us))
-            }
+        let (group, gbps) = match (self.from.place, self.to.place) {
+            (Place::Host(_), Place::Device(_)) => (Some(&channels.to_device), spec.bus.h2d_gbps),
+            (Place::Device(_), Place::Host(_)) => (Some(&channels.to_host), spec.bus.d2h_gbps),
             // Each byte is read and written; SMs do it, or an engine as fast as they are.
-            (Place::Device(_), Place::Device(_)) => (None, bus::duration(bytes, spec.dram.gbps / 2.0, spec.launch_us)),
-            (Place::Host(_), Place::Host(_)) => (None, Nanos::ZERO),
+            (Place::Device(_), Place::Device(_)) => (None, spec.dram.gbps / 2.0),
+            (Place::Host(_), Place::Host(_)) => (None, f64::INFINITY),
         };
-        let end = match engine {
-            Some(engine) => self.move_over(engine, driver.machine, engine.reserve(ready, now(), duration), duration)?,
-            None => {
-                self.move_data(driver.machine, &mut |_| ())?;
-                now().max(ready + duration)
-            }
-        };
+        if let Some((group, engine)) = group.and_then(|group| Some((group, Engine::of(machine, group)?))) {
+            let duration = bus::duration(bytes, gbps, spec.bus.latency_us);
+            let mut piece = Piece::ask(engine, group, ready, duration, bytes);
+            self.move_over(machine, &mut piece)?;
+            return Ok(piece.finish());
+        }
+        let cost = if gbps.is_finite() { spec.launch_us } else { 0.0 };
+        self.move_data(machine, &mut |_| ())?;
+        let end = now().max(ready + bus::duration(bytes, gbps, cost));
         sleep_until(end);
         Ok(end)
     }
 
-    /// Moves the data over the bus, on which this copy has its turn until `end`; returns when it really ends. A host
-    /// that falls behind keeps the engine busy for as much longer, at once, so that others wait as they would there.
-    fn move_over(&self, engine: &Engine, machine: &Machine, mut end: Nanos, duration: Nanos) -> Result<Nanos, Fault> {
-        let (mut looked_at, bytes) = (0, self.bytes());
+    /// Moves the data over the bus, and notes from time to time how far they are.
+    fn move_over(&self, machine: &Machine, piece: &mut Piece<'_>) -> Result<(), Fault> {
+        let (mut noted, bytes) = (0, self.bytes());
         self.move_data(machine, &mut |moved| {
-            if moved - looked_at < LOOK_EVERY && moved < bytes {
-                return;
+            if moved - noted >= NOTE_EVERY.as_usize() || moved == bytes {
+                noted = moved;
+                piece.moved(Bytes::new(moved as u64));
             }
-            looked_at = moved;
-            let left = (bytes - moved) as f64 / bytes as f64;
-            let possible = now() + Nanos::new((duration.get() as f64 * left) as u64);
-            if possible > end {
-                engine.late(possible);
-                end = possible;
-            }
-        })?;
-        Ok(end)
+        })
     }
 
     /// Moves the data, and tells between host and device after each stretch how much was moved so far.
@@ -245,6 +235,12 @@ impl Transfer {
         }
         Ok(())
     }
+}
+
+/// The parts of a stretch after which the host notes how far it is: where each begins, and its length.
+fn parts(whole: Bytes) -> impl Iterator<Item = (Bytes, Bytes)> {
+    let part = move |at: u64| (Bytes::new(at), NOTE_EVERY.min(whole.saturating_sub(Bytes::new(at))));
+    (0..whole.get()).step_by(NOTE_EVERY.as_usize()).map(part)
 }
 
 /// Moves one stretch.
@@ -264,22 +260,27 @@ fn move_line(
         }
         (Place::Host(from), Place::Device(to)) => {
             for_each_page_run(to, Bytes::new(bytes as u64), &mut |at, phys, run| {
-                // SAFETY: the program gave `bytes` readable bytes, or they are staged, and the run lies within them.
-                // No other thread of the driver writes there; one of the program's that does breaks the contract of
-                // the copy.
-                let part = unsafe {
-                    core::slice::from_raw_parts(from.0.add((at - to).as_usize()).cast_const(), run.as_usize())
-                };
-                machine.write(phys, part);
-                moved((at - to + run).as_usize());
+                for (offset, length) in parts(run) {
+                    let done = (at - to + offset).as_usize();
+                    // SAFETY: the program gave `bytes` readable bytes, or they are staged, and the part of the run lies
+                    // within them. No other thread of the driver writes there; one of the program's that does breaks the
+                    // contract of the copy.
+                    let part = unsafe { core::slice::from_raw_parts(from.0.add(done).cast_const(), length.as_usize()) };
+                    machine.write(phys + offset, part);
+                    moved(done + length.as_usize());
+                }
             })
         }
         (Place::Device(from), Place::Host(to)) => {
             for_each_page_run(from, Bytes::new(bytes as u64), &mut |at, phys, run| {
-                // SAFETY: the program gave `bytes` writable bytes for this copy alone, and the run lies within.
-                let part = unsafe { core::slice::from_raw_parts_mut(to.0.add((at - from).as_usize()), run.as_usize()) };
-                machine.read(phys, part);
-                moved((at - from + run).as_usize());
+                for (offset, length) in parts(run) {
+                    let done = (at - from + offset).as_usize();
+                    // SAFETY: the program gave `bytes` writable bytes for this copy alone, and the part of the run lies
+                    // within.
+                    let part = unsafe { core::slice::from_raw_parts_mut(to.0.add(done), length.as_usize()) };
+                    machine.read(phys + offset, part);
+                    moved(done + length.as_usize());
+                }
             })
         }
         (Place::Device(from), Place::Device(to)) => {

@@ -16,6 +16,12 @@ pub(in crate::kernel) enum Command {
     Alloc,
     /// `NV_ESC_RM_FREE`.
     Free,
+    /// `SET_TIMESLICE`.
+    Slice,
+    /// `GET_TIMESLICE`.
+    GetSlice,
+    /// `DISABLE_CHANNELS`, whether it stops channels or lets them go on.
+    Stop,
     /// None of these.
     Other,
 }
@@ -27,7 +33,29 @@ impl Command {
             Command::Unmap => "unmap",
             Command::Alloc => "alloc",
             Command::Free => "free",
+            Command::Slice => "slice",
+            Command::GetSlice => "get_slice",
+            Command::Stop => "stop",
             Command::Other => "other",
+        }
+    }
+}
+
+/// The requests that a rule is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Which {
+    Any,
+    /// Those about memory: map, unmap, alloc and free.
+    Memory,
+    Only(Command),
+}
+
+impl Which {
+    fn includes(self, command: Command) -> bool {
+        match self {
+            Which::Any => true,
+            Which::Memory => matches!(command, Command::Map | Command::Unmap | Command::Alloc | Command::Free),
+            Which::Only(wanted) => wanted == command,
         }
     }
 }
@@ -54,7 +82,7 @@ pub(in crate::kernel) enum RuleError {
     #[error("{0:?} is not of the form COMMAND:N:WHAT")]
     Form(String),
     /// The first part.
-    #[error("{0:?} is no command; there are any, map, unmap, alloc and free")]
+    #[error("{0:?} is no command; there are any, memory, map, unmap, alloc, free, slice, get_slice and stop")]
     Command(String),
     /// The second part.
     #[error("{0:?} is not the number of a request, from 1, with or without a + behind it")]
@@ -69,8 +97,7 @@ pub(in crate::kernel) enum RuleError {
 /// What happens at which requests.
 #[derive(Debug)]
 pub(super) struct Rule {
-    /// `None` for every request.
-    command: Option<Command>,
+    which: Which,
     first: u64,
     and_later: bool,
     happening: Happening,
@@ -81,7 +108,7 @@ pub(super) struct Rule {
 impl Rule {
     /// Counts a request; says what happens at it.
     pub(super) fn meet(&self, command: Command) -> Option<Happening> {
-        if self.command.is_some_and(|wanted| wanted != command) {
+        if !self.which.includes(command) {
             return None;
         }
         let number = self.seen.fetch_add(1, Ordering::Relaxed) + 1;
@@ -99,18 +126,22 @@ impl FromStr for Rule {
         else {
             return Err(RuleError::Form(text.into()));
         };
-        let command = match command {
-            "any" => None,
-            "map" => Some(Command::Map),
-            "unmap" => Some(Command::Unmap),
-            "alloc" => Some(Command::Alloc),
-            "free" => Some(Command::Free),
+        let which = match command {
+            "any" => Which::Any,
+            "memory" => Which::Memory,
+            "map" => Which::Only(Command::Map),
+            "unmap" => Which::Only(Command::Unmap),
+            "alloc" => Which::Only(Command::Alloc),
+            "free" => Which::Only(Command::Free),
+            "slice" => Which::Only(Command::Slice),
+            "get_slice" => Which::Only(Command::GetSlice),
+            "stop" => Which::Only(Command::Stop),
             _ => return Err(RuleError::Command(command.into())),
         };
         let first = number.strip_suffix('+').unwrap_or(number).parse().ok().filter(|&first: &u64| first > 0);
         let first = first.ok_or_else(|| RuleError::Number(number.into()))?;
         let happening = happening(what).ok_or_else(|| RuleError::Happening(what.into()))?;
-        Ok(Rule { command, first, and_later: number.ends_with('+'), happening, seen: AtomicU64::new(0) })
+        Ok(Rule { which, first, and_later: number.ends_with('+'), happening, seen: AtomicU64::new(0) })
     }
 }
 
@@ -153,6 +184,7 @@ mod tests {
         assert_eq!(met("map:2:death", &commands), [false, false, true, false, false]);
         assert_eq!(met("map:2+:death", &commands), [false, false, true, false, true]);
         assert_eq!(met("any:4:death", &commands), [false, false, false, true, false]);
+        assert_eq!(met("memory:4:death", &commands), [false, false, false, false, true]);
         assert_eq!(met("free:1+:death", &commands), [false; 5]);
     }
 

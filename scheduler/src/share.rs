@@ -1,0 +1,12 @@
+//! Sharing an engine's time: who has which time slice, and who stands still.
+//!
+//! [`policy`], [`turns`] and [`demand`] are arithmetic without a region; [`engine`] applies them to one engine of one GPU.
+
+mod demand;
+mod engine;
+mod policy;
+mod turns;
+
+pub(crate) use engine::EngineShare;
+pub use policy::{LEAST_SLICE, MOST_SLICE, Share, Sharer, shares};
+pub use turns::Turns;

@@ -1,0 +1,70 @@
+//! When to look at the region again: never on the way of a copy or a launch, and not at all while nobody submits any.
+
+use std::time::Duration;
+use units::Nanos;
+
+/// While several best-effort tenants may take turns: the precision of their turns.
+const TURNS: Duration = Duration::from_millis(5);
+/// While anybody submits work, for the figures that are shown.
+const FIGURES: Duration = Duration::from_millis(100);
+/// After this long without work nobody is expected to submit some unannounced.
+const WARM: Nanos = Nanos::from_millis(1000);
+
+/// The pause until the next turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pause {
+    /// Rest for this long, or until somebody comes or goes.
+    Nap(Duration),
+    /// Sleep for this long, or until anybody does anything.
+    Sleep(Duration),
+}
+
+/// Findings of a turn.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Activity {
+    /// Somebody submitted work.
+    pub(crate) used: bool,
+    /// Several best-effort tenants may have to take turns beside latency-sensitive ones.
+    pub(crate) contested: bool,
+    /// A bus shows as busy, which has to fade.
+    pub(crate) shows_busy: bool,
+    /// There are tenants.
+    pub(crate) has_tenants: bool,
+}
+
+/// Chooses the pauses between turns.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Wakeup {
+    used: Option<Nanos>,
+}
+
+impl Wakeup {
+    /// The pause after a turn that found this.
+    pub(crate) fn after(&mut self, found: Activity, now: Nanos) -> Pause {
+        if found.used {
+            self.used = Some(now);
+        }
+        match self.used.is_some_and(|used| now.saturating_sub(used) < WARM) {
+            true if found.contested => Pause::Nap(TURNS),
+            true => Pause::Nap(FIGURES),
+            false => Pause::Sleep(Duration::from_secs(if found.has_tenants || found.shows_busy { 1 } else { 60 })),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_looks_often_only_while_turns_are_taken() {
+        let mut wakeup = Wakeup::default();
+        let mut at = |ms: u64, found| wakeup.after(found, Nanos::from_millis(5000 + ms));
+        let there = Activity { has_tenants: true, ..Activity::default() };
+        assert_eq!(at(0, Activity::default()), Pause::Sleep(Duration::from_secs(60)));
+        assert_eq!(at(0, there), Pause::Sleep(Duration::from_secs(1)));
+        assert_eq!(at(0, Activity { used: true, ..there }), Pause::Nap(FIGURES));
+        assert_eq!(at(999, Activity { contested: true, ..there }), Pause::Nap(TURNS));
+        assert_eq!(at(1000, Activity { contested: true, ..there }), Pause::Sleep(Duration::from_secs(1)));
+    }
+}

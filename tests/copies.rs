@@ -146,7 +146,7 @@ fn sensitive(gpu: &str, place: &Place, copies: &str) -> Value {
     said(&mut place.tenant_on(gpu, &flags, "copier", &["ls", "64K", "3000", "--seconds", "1.5"])).json()
 }
 
-/// How much longer the half of a latency-sensitive tenant's copies takes beside best-effort copiers than alone. A host that
+/// The factor by which best-effort copiers lengthen the half of a latency-sensitive tenant's copies. A host that
 /// takes a core away for milliseconds lengthens the slowest ones, whoever governs.
 fn lengthened(place: &Place, copies: &str, others: &[&[&str]]) -> f64 {
     let gpu = &slow_bus(place);

@@ -12,8 +12,7 @@ use units::Bytes;
 /// Which colour a tenant wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ColorChoice {
-    /// As [`ColorChoice::On`] where colours are channels; none where they are sides of the L2, unless the tenant keeps to
-    /// the SMs of its side.
+    /// As [`ColorChoice::On`] where colours are channels; none where they are sides of the L2.
     Auto,
     /// By class: the latency-sensitive and the best-effort get different ones.
     On,

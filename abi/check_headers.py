@@ -6,9 +6,9 @@
 Each DIR holds the cuda.h of one CUDA release (as in the packages `nvidia-cuda-runtime*` of PyPI). It needs `cc`.
 
 The compiler says how large each argument is in the header, whether it is an integer, a pointer or a structure, and what
-it points to; the table's types are resolved through the aliases and the assertions of src/cuda.rs and src/cuda/*.rs.
-Reported are rows that no header has, rows that differ from a header, structures laid out differently, and functions of
-the governed families that are neither in the table nor left alone below. Exits with 1 if anything is.
+it points to; the table's types are resolved through the aliases, the handles and the assertions of src/cuda.rs and
+src/cuda/*.rs. Reported are rows that no header has, rows that differ from a header, structures laid out differently,
+and functions of the governed families that are neither in the table nor left alone below. Exits with 1 if anything is.
 """
 
 import pathlib
@@ -105,6 +105,10 @@ class Table:
                 self.rows[row[3]] = [argument.split(":", 1)[1].strip() for argument in split(row[4])]
         source = "".join(p.read_text() for p in [HERE / "src/cuda.rs", *sorted((HERE / "src/cuda").glob("*.rs"))])
         self.aliases = {a: re.sub(r"\s+", " ", b) for a, b in re.findall(r"pub type (\w+) = ([^;]+);", source)}
+        # A handle is a type of its own around a pointer, and made by a macro, or around an integer.
+        handles = re.search(r"^handles! \{\n(.*?)^\}", source, re.M | re.S)[1]
+        self.aliases |= {handle: "*mut c_void" for handle in re.findall(r"^ +(\w+);$", handles, re.M)}
+        self.aliases |= dict(re.findall(r"#\[repr\(transparent\)\]\s+pub struct (\w+)\(pub (\w+)\);", source))
         self.sizes = {a: int(b) for a, b in re.findall(r"assert!\(size_of::<(\w+)>\(\) == (\d+)\);", source)}
         self.offsets = re.findall(r"assert!\((?:core::mem::)?offset_of!\((\w+), (?:r#)?(\w+)\) == (\d+)\);", source)
 

@@ -4,9 +4,11 @@
 use core::ffi::{c_int, c_uint, c_void};
 
 mod batch;
+mod handles;
 mod memory;
 
 pub use batch::*;
+pub use handles::*;
 pub use memory::*;
 
 /// A result code; [`CUDA_SUCCESS`] or one of the errors below. An integer, not an enum: drivers add codes.
@@ -17,34 +19,8 @@ pub type CUdevice = c_int;
 pub type CUdeviceptr = u64;
 /// A 32-bit virtual address, as before CUDA 3.2 (cuda.h: `CUdeviceptr_v1`).
 pub type CUdeviceptr_v1 = c_uint;
-/// An opaque context.
-pub type CUcontext = *mut c_void;
-/// An opaque stream, or one of the special handles 0, [`CU_STREAM_LEGACY`], [`CU_STREAM_PER_THREAD`].
-pub type CUstream = *mut c_void;
-/// An opaque kernel handle.
-pub type CUfunction = *mut c_void;
-/// An opaque event.
-pub type CUevent = *mut c_void;
-/// An opaque graph, as it is built.
-pub type CUgraph = *mut c_void;
-/// An opaque node of a graph.
-pub type CUgraphNode = *mut c_void;
-/// An opaque executable graph.
-pub type CUgraphExec = *mut c_void;
 /// The handle of a graph's conditional node.
 pub type CUgraphConditionalHandle = u64;
-/// An opaque array: memory in the texture units' layout.
-pub type CUarray = *mut c_void;
-/// An opaque array with its smaller copies.
-pub type CUmipmappedArray = *mut c_void;
-/// An opaque pool of stream-ordered memory.
-pub type CUmemoryPool = *mut c_void;
-/// The handle of physical memory, or of a multicast object.
-pub type CUmemGenericAllocationHandle = u64;
-/// An opaque green context: some of a device's SMs.
-pub type CUgreenCtx = *mut c_void;
-/// An opaque description of the resources for a green context.
-pub type CUdevResourceDesc = *mut c_void;
 /// The number of a logical endpoint.
 pub type CUlogicalEndpointId = c_uint;
 
@@ -62,11 +38,6 @@ pub type CUgraphRecaptureCallback = Option<
         status: c_uint,
     ) -> CUresult,
 >;
-
-/// The handle of the legacy default stream (cuda.h: `CU_STREAM_LEGACY`).
-pub const CU_STREAM_LEGACY: usize = 1;
-/// The handle of the per-thread default stream (cuda.h: `CU_STREAM_PER_THREAD`).
-pub const CU_STREAM_PER_THREAD: usize = 2;
 
 /// The call did what it says.
 pub const CUDA_SUCCESS: CUresult = 0;

@@ -158,7 +158,7 @@ impl Draw {
             blockDimY: side(),
             blockDimZ: 1,
             sharedMemBytes: 0,
-            hStream: stream as usize as CUstream,
+            hStream: CUstream::from_addr(stream as usize),
             attrs: std::ptr::null_mut(),
             numAttrs: u32::from(self.random.chance(5)),
         };

@@ -37,6 +37,12 @@ macro_rules! integers {
 }
 integers! { c_int c_uint u64 usize }
 
+macro_rules! handles {
+    ($($ty:ty)*) => { $(impl Raw for $ty { fn raw(bits: u64) -> Self { Handle::numbered(bits as usize) } })* };
+}
+handles! { CUcontext CUstream CUfunction CUevent CUgraph CUgraphNode CUgraphExec CUarray CUmipmappedArray CUmemoryPool }
+handles! { CUgreenCtx CUdevResourceDesc CUmemGenericAllocationHandle }
+
 impl<T> Raw for *mut T {
     fn raw(bits: u64) -> Self {
         bits as usize as *mut T

@@ -2,7 +2,7 @@
 
 use crate::driver::Driver;
 use crate::{Bench, BenchError, GpuInfo, GpuUuid, Measurement, Stretch};
-use abi::cuda::{CUDA_ERROR_OUT_OF_MEMORY, CUcontext, CUdevice, CUdeviceptr, CUfunction};
+use abi::cuda::{CUDA_ERROR_OUT_OF_MEMORY, CUcontext, CUdevice, CUdeviceptr, CUfunction, CUmodule, CUstream};
 use abi::export::{EXTENTS_SYMBOL, Extent, ExtentsFn};
 use core::ffi::{CStr, c_int, c_uint, c_void};
 use core::ptr;
@@ -99,7 +99,7 @@ impl Bench for CudaBench {
                 1,
                 1,
                 self.shared_bytes,
-                ptr::null_mut(),
+                CUstream::NULL,
                 arguments.as_mut_ptr(),
                 ptr::null_mut(),
             )?;
@@ -143,7 +143,7 @@ struct PrimaryContext {
 
 impl PrimaryContext {
     fn enter(driver: &Rc<Driver>, device: CUdevice) -> Result<PrimaryContext, BenchError> {
-        let mut context: CUcontext = ptr::null_mut();
+        let mut context = CUcontext::NULL;
         // SAFETY: `context` is a place for a handle.
         unsafe { driver.retain_context(&mut context, device) }?;
         let entered = PrimaryContext { driver: Rc::clone(driver), device };
@@ -156,7 +156,7 @@ impl PrimaryContext {
 impl Drop for PrimaryContext {
     fn drop(&mut self) {
         // SAFETY: the context was retained once by `enter`; a null context leaves none current.
-        let _ = unsafe { self.driver.set_context(ptr::null_mut()) };
+        let _ = unsafe { self.driver.set_context(CUcontext::NULL) };
         // SAFETY: as above. A failure is the driver's shutting down, which ends the context as well.
         let _ = unsafe { self.driver.release_context(self.device) };
     }
@@ -198,7 +198,7 @@ fn attribute(driver: &Driver, device: CUdevice, attribute: c_int) -> Result<u32,
 /// The kernel, and how much shared memory a block asks for so that an SM has room for one block only (or for as few
 /// as can be, where a block may not ask for half of it).
 fn load_kernel(driver: &Driver, device: CUdevice) -> Result<(CUfunction, c_uint), BenchError> {
-    let (mut module, mut kernel) = (ptr::null_mut(), ptr::null_mut());
+    let (mut module, mut kernel) = (CUmodule::NULL, CUfunction::NULL);
     // SAFETY: the image is PTX text that ends in NUL, the name a C string, both handles have a place.
     unsafe {
         driver.load_module(&mut module, KERNEL.as_ptr().cast())?;

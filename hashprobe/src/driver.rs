@@ -1,12 +1,9 @@
 //! The functions of the CUDA driver that a probe calls, loaded at run time.
 
 use crate::BenchError;
-use abi::cuda::{CUDA_SUCCESS, CUcontext, CUdevice, CUdeviceptr, CUfunction, CUresult, CUstream};
+use abi::cuda::{CUDA_SUCCESS, CUcontext, CUdevice, CUdeviceptr, CUfunction, CUmodule, CUresult, CUstream};
 use core::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use libloading::Library;
-
-/// An opaque module.
-pub(crate) type CUmodule = *mut c_void;
 
 /// Declares the driver's functions: the struct that holds them, its loading, and one checked method for each.
 macro_rules! driver {

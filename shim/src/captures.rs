@@ -19,14 +19,14 @@ fn began() -> MutexGuard<'static, Vec<usize>> {
 /// A capture began in the stream.
 pub(crate) fn begin(stream: CUstream) {
     let mut began = began();
-    if !began.contains(&(stream as usize)) {
-        began.push(stream as usize);
+    if !began.contains(&stream.addr()) {
+        began.push(stream.addr());
     }
 }
 
 /// The stream is no more; its handle must not be asked about.
 pub(crate) fn forget(stream: CUstream) {
-    began().retain(|&known| known != stream as usize);
+    began().retain(|&known| known != stream.addr());
 }
 
 /// A context is no more, and its streams with it. Which they were is not known; a capture in another context that is
@@ -38,7 +38,7 @@ pub(crate) fn forget_all() {
 /// Whether any capture goes on.
 pub(crate) fn any() -> bool {
     let mut began = began();
-    began.retain(|&stream| state(stream as CUstream) == State::Captured);
+    began.retain(|&stream| state(CUstream::from_addr(stream)) == State::Captured);
     !began.is_empty()
 }
 

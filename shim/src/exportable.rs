@@ -42,14 +42,14 @@ pub(crate) unsafe fn pool_made(pool: CUmemoryPool, properties: *const c_void) {
 /// A pool came from another process.
 pub(crate) fn add(pool: CUmemoryPool) {
     let mut pools = pools();
-    pools.push(pool as usize);
+    pools.push(pool.addr());
     COUNT.store(pools.len(), Ordering::Relaxed);
 }
 
 /// A pool is no more.
 pub(crate) fn pool_gone(pool: CUmemoryPool) {
     let mut pools = pools();
-    pools.retain(|&known| known != pool as usize);
+    pools.retain(|&known| known != pool.addr());
     COUNT.store(pools.len(), Ordering::Relaxed);
 }
 
@@ -59,11 +59,11 @@ pub(crate) fn is_exportable(pool: Option<CUmemoryPool>) -> bool {
         return false;
     }
     // Where the driver does not say, the memory might be one of those.
-    pool.or_else(current).is_none_or(|pool| pools().contains(&(pool as usize)))
+    pool.or_else(current).is_none_or(|pool| pools().contains(&pool.addr()))
 }
 
 fn current() -> Option<CUmemoryPool> {
-    let (mut device, mut pool) = (0, std::ptr::null_mut());
+    let (mut device, mut pool) = (0, CUmemoryPool::NULL);
     // SAFETY: the functions write a device and a handle.
     let found = unsafe {
         real::cuCtxGetDevice.get()?(&mut device) == CUDA_SUCCESS

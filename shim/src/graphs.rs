@@ -55,7 +55,7 @@ pub(crate) fn loads_of(exec: CUgraphExec) -> Option<Loads> {
     if TAKEN.load(Ordering::Relaxed) == 0 {
         return None;
     }
-    let place = place_of(exec as usize)?;
+    let place = place_of(exec.addr())?;
     let over = [0, 1].map(|direction| Bytes::new(place.over[direction].load(Ordering::Relaxed)));
     Some(Loads { over, within: Bytes::ZERO }).filter(|loads| *loads != Loads::default())
 }
@@ -71,12 +71,12 @@ pub(crate) fn made(exec: CUgraphExec, graph: CUgraph) {
     let mut all = nodes();
     if found.is_empty() {
         if let Some(all) = all.as_mut() {
-            all.remove(&(exec as usize));
+            all.remove(&exec.addr());
         }
-        publish(exec as usize, None);
+        publish(exec.addr(), None);
     } else {
-        publish(exec as usize, Some(&found));
-        all.get_or_insert_with(HashMap::new).insert(exec as usize, found);
+        publish(exec.addr(), Some(&found));
+        all.get_or_insert_with(HashMap::new).insert(exec.addr(), found);
     }
 }
 
@@ -84,11 +84,11 @@ pub(crate) fn made(exec: CUgraphExec, graph: CUgraph) {
 pub(crate) fn changed(exec: CUgraphExec, node: CUgraphNode, copy: &CUDA_MEMCPY3D) {
     let mut all = nodes();
     let all = all.get_or_insert_with(HashMap::new);
-    let own = all.entry(exec as usize).or_default();
+    let own = all.entry(exec.addr()).or_default();
     let mut loads = Loads::default();
     loads.add(Traffic::solid(copy));
-    own.insert(node as usize, loads);
-    publish(exec as usize, Some(own));
+    own.insert(node.addr(), loads);
+    publish(exec.addr(), Some(own));
 }
 
 /// The executable graph is no more.
@@ -97,9 +97,9 @@ pub(crate) fn gone(exec: CUgraphExec) {
         return;
     }
     if let Some(all) = nodes().as_mut() {
-        all.remove(&(exec as usize));
+        all.remove(&exec.addr());
     }
-    publish(exec as usize, None);
+    publish(exec.addr(), None);
 }
 
 /// Writes what launches read. Called with the nodes held, so there is one writer.
@@ -130,7 +130,7 @@ fn publish(exec: usize, found: Option<&HashMap<usize, Loads>>) {
 /// Adds what the nodes of the graph move; those of graphs within it count for the node that holds them.
 fn look_into(graph: CUgraph, holder: Option<usize>, depth: usize, found: &mut HashMap<usize, Loads>) {
     for node in nodes_of(graph) {
-        let key = holder.unwrap_or(node as usize);
+        let key = holder.unwrap_or(node.addr());
         match kind_of(node) {
             Some(NODE_MEMCPY) => {
                 let Some(copy) = copy_of(node) else { continue };
@@ -157,7 +157,7 @@ fn nodes_of(graph: CUgraph) -> Vec<CUgraphNode> {
     if counted != CUDA_SUCCESS || count > MOST_NODES {
         return Vec::new();
     }
-    let mut nodes = vec![std::ptr::null_mut(); count];
+    let mut nodes = vec![CUgraphNode::NULL; count];
     // SAFETY: there is room for as many as it says.
     let listed = unsafe { ask(graph, nodes.as_mut_ptr(), &mut count) };
     nodes.truncate(if listed == CUDA_SUCCESS { count } else { 0 });
@@ -179,7 +179,7 @@ fn copy_of(node: CUgraphNode) -> Option<CUDA_MEMCPY3D> {
 }
 
 fn child_of(node: CUgraphNode) -> Option<CUgraph> {
-    let mut child = std::ptr::null_mut();
+    let mut child = CUgraph::NULL;
     // SAFETY: the function writes a graph.
     (unsafe { real::cuGraphChildGraphNodeGetGraph.get()?(node, &mut child) } == CUDA_SUCCESS).then_some(child)
 }
@@ -194,9 +194,9 @@ mod tests {
 
     #[test]
     fn a_launch_finds_the_loads_of_its_graph_until_that_is_gone() {
-        let (one, other) = (0x5000 as CUgraphExec, 0x6000 as CUgraphExec);
+        let (one, other) = (CUgraphExec::from_addr(0x5000), CUgraphExec::from_addr(0x6000));
         assert_eq!(loads_of(one), None);
-        let keep = |exec: CUgraphExec, bytes| publish(exec as usize, Some(&HashMap::from([(1, loads(bytes))])));
+        let keep = |exec: CUgraphExec, bytes| publish(exec.addr(), Some(&HashMap::from([(1, loads(bytes))])));
         keep(one, 10);
         keep(other, 20);
         assert_eq!(loads_of(one), Some(loads(10)));

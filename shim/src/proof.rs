@@ -134,7 +134,7 @@ impl Scratch {
         let not_now = Surprise::NotNow;
         let alloc = real::cuMemAlloc_v2.get().ok_or(not_now("no cuMemAlloc"))?;
         let create = real::cuStreamCreate.get().ok_or(not_now("no cuStreamCreate"))?;
-        let mut scratch = Scratch { va: 0, stream: std::ptr::null_mut() };
+        let mut scratch = Scratch { va: 0, stream: CUstream::NULL };
         // SAFETY: the function writes a handle.
         if unsafe { create(&mut scratch.stream, NON_BLOCKING) } != CUDA_SUCCESS {
             return Err(not_now("no stream"));

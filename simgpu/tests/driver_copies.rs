@@ -138,10 +138,10 @@ fn a_batch_is_done_as_a_whole_or_not_at_all() {
 #[test]
 fn addresses_that_are_nobodys_are_refused() {
     start();
-    let (device, mut context) = (alloc(4 << 20), core::ptr::null_mut());
+    let (device, mut context) = (alloc(4 << 20), CUcontext::NULL);
     ok!(cuCtxGetCurrent(&mut context));
     ok!(cuMemcpyPeer(device, context, device + 4096, context, 4096));
-    assert_eq!(code!(cuMemcpyPeer(device, NULL, device, context, 4)), CUDA_ERROR_INVALID_CONTEXT);
+    assert_eq!(code!(cuMemcpyPeer(device, CUcontext::NULL, device, context, 4)), CUDA_ERROR_INVALID_CONTEXT);
     ok!(cuMemFree_v2(device));
     let data = [0u32; 4];
     for address in [0, 1, 0x1000, device, u64::MAX - 7, 1 << 63] {
@@ -167,7 +167,7 @@ fn pools_count_what_they_give() {
     let stream = stream(1);
     let mut properties = [0u64; 11];
     (properties[0], properties[1], properties[3]) = (1, 1, 1 << 20);
-    let (mut pool, mut default, mut dptr, mut used) = (NULL, NULL, 0, 9u64);
+    let (mut pool, mut default, mut dptr, mut used) = (CUmemoryPool::NULL, CUmemoryPool::NULL, 0, 9u64);
     ok!(cuMemPoolCreate(&mut pool, properties.as_ptr().cast()));
     ok!(cuMemAllocFromPoolAsync(&mut dptr, 4096, pool, stream));
     ok!(cuMemPoolGetAttribute(pool, 7, (&raw mut used).cast()));

@@ -10,7 +10,7 @@ use client::*;
 #[test]
 fn a_fault_sticks_to_its_context() {
     start();
-    let (mut old, mut new) = (NULL, NULL);
+    let (mut old, mut new) = (CUcontext::NULL, CUcontext::NULL);
     ok!(cuCtxGetCurrent(&mut old));
     ok!(cuCtxCreate_v2(&mut new, 0, 0));
     assert_eq!(launch(kernel("missile_fill"), 1, NULL, &mut [0x4000_0000_0000, 16, 1]), CUDA_SUCCESS);

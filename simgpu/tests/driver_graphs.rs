@@ -92,26 +92,26 @@ fn memset(dst: CUdeviceptr, value: u32, words: usize) -> Memset {
 }
 
 fn context() -> CUcontext {
-    let mut context = core::ptr::null_mut();
+    let mut context = CUcontext::NULL;
     ok!(cuCtxGetCurrent(&mut context));
     context
 }
 
 fn graph() -> CUgraph {
-    let mut graph = core::ptr::null_mut();
+    let mut graph = CUgraph::NULL;
     ok!(cuGraphCreate(&mut graph, 0));
     graph
 }
 
 fn add_memset(graph: CUgraph, after: &[CUgraphNode], params: &Memset) -> CUgraphNode {
-    let mut node = core::ptr::null_mut();
+    let mut node = CUgraphNode::NULL;
     let params = (params as *const Memset).cast();
     ok!(cuGraphAddMemsetNode(&mut node, graph, after.as_ptr(), after.len(), params, context()));
     node
 }
 
 fn ready(graph: CUgraph) -> CUgraphExec {
-    let mut exec = core::ptr::null_mut();
+    let mut exec = CUgraphExec::NULL;
     ok!(cuGraphInstantiateWithFlags(&mut exec, graph, 0));
     exec
 }
@@ -128,7 +128,7 @@ fn begin(mode: c_uint) -> CUstream {
 }
 
 fn end(stream: CUstream) -> (CUresult, CUgraph) {
-    let mut graph = core::ptr::dangling_mut();
+    let mut graph = CUgraph::from_addr(1);
     let code = code!(cuStreamEndCapture(stream, &mut graph));
     (code, graph)
 }
@@ -136,7 +136,7 @@ fn end(stream: CUstream) -> (CUresult, CUgraph) {
 fn kinds(graph: CUgraph) -> Vec<c_uint> {
     let mut count = 0;
     ok!(cuGraphGetNodes(graph, core::ptr::null_mut(), &mut count));
-    let mut nodes = vec![core::ptr::null_mut(); count];
+    let mut nodes = vec![CUgraphNode::NULL; count];
     ok!(cuGraphGetNodes(graph, nodes.as_mut_ptr(), &mut count));
     let kind = |node: CUgraphNode| {
         let mut kind = 99;
@@ -186,7 +186,7 @@ fn a_graph_is_built_node_by_node_and_follows_its_edges() {
     let (word, mut value, mut count) = (device + 4, 8u32, 1u64);
     let mut base = word;
     let mut params: [*mut c_void; 3] = [(&raw mut base).cast(), (&raw mut count).cast(), (&raw mut value).cast()];
-    let mut node = core::ptr::null_mut();
+    let mut node = CUgraphNode::NULL;
     let kernel = Kernel {
         func: kernel("missile_fill"),
         shape: [1, 1, 1, 1, 1, 1, 0],
@@ -200,7 +200,7 @@ fn a_graph_is_built_node_by_node_and_follows_its_edges() {
     run(exec, NULL);
     assert_eq!((words(device, 2), base, value), (vec![3, 3], 0, 0), "the fill came last, the parameters were copied");
     ok!(cuGraphAddDependencies(graph, &last, &node, 1));
-    let mut none = core::ptr::null_mut();
+    let mut none = CUgraphExec::NULL;
     assert_eq!(code!(cuGraphInstantiateWithFlags(&mut none, graph, 0)), CUDA_ERROR_INVALID_VALUE, "a circle");
     assert_eq!(code!(cuGraphAddDependencies(graph, &last, &node, 1)), CUDA_ERROR_INVALID_VALUE, "it is there");
 }
@@ -217,7 +217,7 @@ fn a_graph_made_ready_takes_new_parameters() {
     run(exec, NULL);
     assert_eq!(words(device, 4), [2; 4]);
 
-    let mut clone = core::ptr::null_mut();
+    let mut clone = CUgraph::NULL;
     ok!(cuGraphClone(&mut clone, graph));
     let mut result = [9; 6];
     ok!(cuGraphExecUpdate_v2(exec, clone, &mut result));
@@ -239,7 +239,7 @@ fn a_child_is_what_it_was_when_it_was_added() {
     let device = alloc(64);
     let (parent, child) = (graph(), graph());
     add_memset(child, &[], &memset(device, 4, 1));
-    let mut node = core::ptr::null_mut();
+    let mut node = CUgraphNode::NULL;
     ok!(cuGraphAddChildGraphNode(&mut node, parent, core::ptr::null(), 0, child));
     add_memset(child, &[], &memset(device + 4, 4, 1));
     ok!(cuGraphDestroy(child));
@@ -272,7 +272,7 @@ fn streams_join_a_capture_by_events_and_have_to_come_back() {
     ok!(cuEventRecord(fork, origin));
     ok!(cuStreamWaitEvent(other, fork, 0));
     assert_eq!(launch(kernel("missile_fill"), 1, other, &mut [device, 4, 1]), CUDA_SUCCESS);
-    assert_eq!(end(origin), (904, core::ptr::null_mut()), "its work would be lost");
+    assert_eq!(end(origin), (904, CUgraph::NULL), "its work would be lost");
     let mut status = 9;
     ok!(cuStreamIsCapturing(other, &mut status));
     assert_eq!(status, CU_STREAM_CAPTURE_STATUS_NONE);
@@ -286,7 +286,7 @@ fn what_would_disturb_a_capture_ends_it() {
     let mut status = 9;
     ok!(cuStreamIsCapturing(stream, &mut status));
     assert_eq!(status, 2);
-    assert_eq!(end(stream), (901, core::ptr::null_mut()));
+    assert_eq!(end(stream), (901, CUgraph::NULL));
 
     // A relaxed thread may allocate while its stream is captured.
     let stream = begin(RELAXED);
@@ -339,14 +339,14 @@ fn memory_of_a_captured_allocation_is_there_for_every_run() {
 fn callbacks_are_told_how_the_stream_is() {
     unsafe extern "C" fn note(stream: CUstream, status: CUresult, data: *mut c_void) {
         // SAFETY: the test passes a live place, and reads it after the stream is done.
-        unsafe { *data.cast() = (stream as usize, status) };
+        unsafe { *data.cast() = (stream, status) };
     }
     let _alone = alone();
     let stream = stream(0);
-    let mut told = (0usize, 99 as CUresult);
+    let mut told = (CUstream::NULL, 99 as CUresult);
     ok!(cuStreamAddCallback(stream, Some(note), (&raw mut told).cast(), 0));
     ok!(cuStreamSynchronize(stream));
-    assert_eq!(told, (stream as usize, CUDA_SUCCESS));
+    assert_eq!(told, (stream, CUDA_SUCCESS));
     assert_eq!(code!(cuStreamAddCallback(stream, None, core::ptr::null_mut(), 0)), CUDA_ERROR_INVALID_VALUE);
 }
 

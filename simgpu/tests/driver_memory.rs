@@ -6,6 +6,7 @@ mod client;
 
 use abi::cuda::*;
 use client::*;
+use std::ffi::c_void;
 
 const MIB: usize = 1 << 20;
 
@@ -44,8 +45,13 @@ fn one_buffer_of_parameters_will_do() {
     start();
     let data = alloc(64);
     let (fill, mut buffer, mut length) = (kernel("missile_fill"), [data, 16, 9], 20usize);
-    let mut extra =
-        [1 as Handle, buffer.as_mut_ptr().cast(), 2 as Handle, (&raw mut length).cast(), core::ptr::null_mut()];
+    let mut extra = [
+        std::ptr::without_provenance_mut::<c_void>(1),
+        buffer.as_mut_ptr().cast(),
+        std::ptr::without_provenance_mut(2),
+        (&raw mut length).cast(),
+        core::ptr::null_mut(),
+    ];
     let config = CUlaunchConfig {
         gridDimX: 1,
         gridDimY: 1,
@@ -99,7 +105,7 @@ fn freed_memory_comes_back() {
 fn mapped_objects_are_one_stretch_of_addresses() {
     start();
     let piece = 2 * MIB;
-    let (mut va, mut handles) = (0, [0u64; 2]);
+    let (mut va, mut handles) = (0, [CUmemGenericAllocationHandle::default(); 2]);
     ok!(cuMemAddressReserve(&mut va, 2 * piece, 0, 0, 0));
     let properties = [1, 0, 1, 0, 0, 0, 0, 0];
     for (index, handle) in handles.iter_mut().enumerate() {

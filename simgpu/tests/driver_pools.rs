@@ -15,25 +15,25 @@ const MIB: usize = 1 << 20;
 const PIECE: usize = 32 * MIB;
 
 unsafe extern "C" {
-    fn cuMemPoolCreate(pool: *mut Handle, properties: *const u64) -> CUresult;
-    fn cuMemPoolDestroy(pool: Handle) -> CUresult;
-    fn cuMemPoolTrimTo(pool: Handle, keep: usize) -> CUresult;
-    fn cuMemPoolGetAttribute(pool: Handle, attribute: u32, value: *mut u64) -> CUresult;
-    fn cuMemPoolSetAttribute(pool: Handle, attribute: u32, value: *mut u64) -> CUresult;
-    fn cuMemAllocFromPoolAsync(dptr: *mut CUdeviceptr, bytes: usize, pool: Handle, stream: CUstream) -> CUresult;
+    fn cuMemPoolCreate(pool: *mut CUmemoryPool, properties: *const u64) -> CUresult;
+    fn cuMemPoolDestroy(pool: CUmemoryPool) -> CUresult;
+    fn cuMemPoolTrimTo(pool: CUmemoryPool, keep: usize) -> CUresult;
+    fn cuMemPoolGetAttribute(pool: CUmemoryPool, attribute: u32, value: *mut u64) -> CUresult;
+    fn cuMemPoolSetAttribute(pool: CUmemoryPool, attribute: u32, value: *mut u64) -> CUresult;
+    fn cuMemAllocFromPoolAsync(dptr: *mut CUdeviceptr, bytes: usize, pool: CUmemoryPool, stream: CUstream) -> CUresult;
 }
 
 /// Every wait trims all pools, and the tests look at how much memory is free.
 static ALONE: Mutex<()> = Mutex::new(());
 
 /// A pool of at most so many bytes; 0 for no limit.
-fn pool(most: usize) -> Handle {
-    let mut pool = NULL;
+fn pool(most: usize) -> CUmemoryPool {
+    let mut pool = CUmemoryPool::NULL;
     ok!(cuMemPoolCreate(&mut pool, [1, 1, 0, most as u64, 0, 0, 0, 0, 0, 0, 0].as_ptr()));
     pool
 }
 
-fn take(pool: Handle, bytes: usize) -> Result<CUdeviceptr, CUresult> {
+fn take(pool: CUmemoryPool, bytes: usize) -> Result<CUdeviceptr, CUresult> {
     let mut dptr = 0;
     match code!(cuMemAllocFromPoolAsync(&mut dptr, bytes, pool, NULL)) {
         CUDA_SUCCESS => Ok(dptr),
@@ -50,7 +50,7 @@ fn give_back(dptr: CUdeviceptr) {
 }
 
 /// What is reserved and used, now and at the most.
-fn levels(pool: Handle) -> [usize; 4] {
+fn levels(pool: CUmemoryPool) -> [usize; 4] {
     [5, 6, 7, 8].map(|attribute| {
         let mut value = 0;
         ok!(cuMemPoolGetAttribute(pool, attribute, &mut value));
@@ -196,7 +196,7 @@ fn pools_without_end_share_the_addresses() {
 fn a_context_takes_its_memory_with_it() {
     let _alone = ALONE.lock();
     start();
-    let (before, pool, mut context) = (free(), pool(0), NULL);
+    let (before, pool, mut context) = (free(), pool(0), CUcontext::NULL);
     ok!(cuCtxCreate_v2(&mut context, 0, 0));
     take(pool, MIB).expect("memory");
     ok!(cuCtxDestroy_v2(context));
@@ -208,10 +208,10 @@ fn a_context_takes_its_memory_with_it() {
 fn memory_may_be_meant_for_others() {
     let _alone = ALONE.lock();
     start();
-    let create = |pool: &mut Handle, handle_types: u64| {
+    let create = |pool: &mut CUmemoryPool, handle_types: u64| {
         code!(cuMemPoolCreate(pool, [1 | handle_types << 32, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0].as_ptr()))
     };
-    let mut pool = NULL;
+    let mut pool = CUmemoryPool::NULL;
     assert_eq!(create(&mut pool, 2), CUDA_ERROR_NOT_SUPPORTED);
     assert_eq!(create(&mut pool, 1), CUDA_SUCCESS);
     give_back(take(pool, MIB).expect("memory"));
@@ -222,17 +222,16 @@ fn memory_may_be_meant_for_others() {
 fn threads_share_a_pool() {
     let _alone = ALONE.lock();
     start();
-    let (before, pool, mut context) = (free(), pool(0), NULL);
+    let (before, pool, mut context) = (free(), pool(0), CUcontext::NULL);
     ok!(cuCtxGetCurrent(&mut context));
-    let (pool, context) = (pool as usize, context as usize);
     std::thread::scope(|scope| {
         for value in 0..4u32 {
             scope.spawn(move || {
-                ok!(cuCtxSetCurrent(context as CUcontext));
+                ok!(cuCtxSetCurrent(context));
                 let stream = stream(1);
                 for round in 0..25 {
                     let (mut dptr, bytes) = (0, MIB * (1 + (round * 7 + value as usize * 5) % 40));
-                    ok!(cuMemAllocFromPoolAsync(&mut dptr, bytes, pool as Handle, stream));
+                    ok!(cuMemAllocFromPoolAsync(&mut dptr, bytes, pool, stream));
                     let data = vec![value; 1024];
                     for at in [dptr, dptr + bytes as u64 - 4096] {
                         ok!(cuMemcpyHtoDAsync_v2(at, data.as_ptr().cast(), 4096, stream));
@@ -247,6 +246,6 @@ fn threads_share_a_pool() {
         }
     });
     ok!(cuCtxSynchronize());
-    assert_eq!((levels(pool as Handle)[0], free()), (0, before));
-    ok!(cuMemPoolDestroy(pool as Handle));
+    assert_eq!((levels(pool)[0], free()), (0, before));
+    ok!(cuMemPoolDestroy(pool));
 }

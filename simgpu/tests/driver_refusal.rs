@@ -19,13 +19,15 @@ enum Pattern {
     Huge,
 }
 
-/// An argument of any type, by its bytes: a pointer goes to zeros that any structure fits in and that stay for good, as
-/// the driver may have registered them; a number is as the pattern says.
+/// An argument of any type, by its bytes: a pointer or a handle goes to zeros that any structure fits in and that stay
+/// for good, as the driver may have registered them; a number is as the pattern says.
 fn argument<T>(pattern: Pattern) -> T {
-    let is_pointer = std::any::type_name::<T>().starts_with('*');
+    let name = std::any::type_name::<T>();
+    // A small number would name one of the special streams.
+    let is_address = name.starts_with('*') || name.contains("::handles::");
     let word = match pattern {
         Pattern::Nothing => 0,
-        _ if is_pointer => vec![0u64; 4096].leak().as_mut_ptr() as u64,
+        _ if is_address => vec![0u64; 4096].leak().as_mut_ptr() as u64,
         Pattern::Small => 1,
         Pattern::Huge => u64::MAX,
     };
@@ -62,7 +64,7 @@ fn ready() {
         let retain: unsafe extern "C" fn(*mut CUcontext, CUdevice) -> CUresult =
             std::mem::transmute(symbol("cuDevicePrimaryCtxRetain"));
         let set: unsafe extern "C" fn(CUcontext) -> CUresult = std::mem::transmute(symbol("cuCtxSetCurrent"));
-        let mut context = core::ptr::null_mut();
+        let mut context = CUcontext::NULL;
         assert_eq!((init(0), retain(&mut context, 0), set(context)), (0, 0, 0));
     }
 }

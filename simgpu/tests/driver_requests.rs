@@ -5,6 +5,7 @@
 mod client;
 
 use abi::RmEscape;
+use abi::cuda::CUcontext;
 use abi::rm::*;
 use client::*;
 use cuda::kernel::{self, Device};
@@ -42,7 +43,7 @@ fn child() {
     }
     println!("\ncuInit {}", code!(cuInit(0)));
     let Ok(control) = kernel::open(Device::Control) else { return };
-    let mut context = core::ptr::null_mut();
+    let mut context = CUcontext::NULL;
     ok!(cuDevicePrimaryCtxRetain(&mut context, 0));
     ok!(cuCtxSetCurrent(context));
     ok!(cuMemFree_v2(alloc(4 << 20)));

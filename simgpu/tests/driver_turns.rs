@@ -8,6 +8,7 @@ mod groups;
 #[path = "driver_support/worker.rs"]
 mod worker;
 
+use abi::cuda::CUcontext;
 use client::*;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -71,7 +72,7 @@ fn a_context_has_the_groups_of_the_real_one_in_its_order() {
 fn a_second_context_has_groups_of_its_own_and_leaves_none_behind() {
     let _turn = turn();
     let before = groups::groups().len();
-    let mut context = core::ptr::null_mut();
+    let mut context = CUcontext::NULL;
     ok!(cuCtxCreate_v2(&mut context, 0, 0));
     assert_eq!(groups::groups().len(), before + 4);
     ok!(cuCtxDestroy_v2(context));

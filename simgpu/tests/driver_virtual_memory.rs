@@ -28,15 +28,15 @@ fn properties(handle_types: u32, compression: u8) -> CUmemAllocationProp {
     }
 }
 
-fn create(properties: &CUmemAllocationProp) -> Result<u64, CUresult> {
-    let mut handle = 0;
+fn create(properties: &CUmemAllocationProp) -> Result<CUmemGenericAllocationHandle, CUresult> {
+    let mut handle = CUmemGenericAllocationHandle::default();
     match code!(cuMemCreate(&mut handle, PIECE, std::ptr::from_ref(properties).cast(), 0)) {
         CUDA_SUCCESS => Ok(handle),
         code => Err(code),
     }
 }
 
-fn map(va: CUdeviceptr, handle: u64) {
+fn map(va: CUdeviceptr, handle: CUmemGenericAllocationHandle) {
     ok!(cuMemMap(va, PIECE, 0, handle, 0));
     ok!(cuMemSetAccess(va, PIECE, [1, 0, 3].as_ptr(), 1));
 }

@@ -1,7 +1,7 @@
 //! Streams: what is known of their captures.
 
 use crate::{captures, fault};
-use abi::cuda::{CU_STREAM_LEGACY, CU_STREAM_PER_THREAD, CUDA_SUCCESS, CUresult, CUstream};
+use abi::cuda::{CUDA_SUCCESS, CUresult, CUstream};
 
 /// A capture is to begin in the stream, given by a handle that means the same to every function.
 pub(crate) fn begin_capture(forward: impl FnOnce() -> CUresult, stream: CUstream) -> CUresult {
@@ -26,8 +26,8 @@ pub(crate) fn destroy(forward: impl FnOnce() -> CUresult, stream: CUstream) -> C
 #[inline]
 pub(crate) fn named(stream: CUstream, function: &str) -> CUstream {
     match (stream.is_null(), function.ends_with("_ptsz")) {
-        (true, true) => CU_STREAM_PER_THREAD as CUstream,
-        (true, false) => CU_STREAM_LEGACY as CUstream,
+        (true, true) => CUstream::PER_THREAD,
+        (true, false) => CUstream::LEGACY,
         (false, _) => stream,
     }
 }

@@ -57,7 +57,7 @@ pub(crate) struct Capture {
 #[derive(Clone)]
 pub(crate) struct Tip {
     capture: Arc<Capture>,
-    after: Vec<usize>,
+    after: Vec<CUgraphNode>,
 }
 
 impl Capture {
@@ -112,7 +112,7 @@ impl Tip {
         self.capture.spoil(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED)
     }
 
-    fn add(&mut self, nodes: &[usize]) {
+    fn add(&mut self, nodes: &[CUgraphNode]) {
         for node in nodes {
             if !self.after.contains(node) {
                 self.after.push(*node);
@@ -208,7 +208,7 @@ pub(crate) fn isolation(tip: &Tip) -> CUresult {
     tip.capture.spoil(CUDA_ERROR_STREAM_CAPTURE_ISOLATION)
 }
 
-fn begin(stream: &Arc<Stream>, given: Option<(Arc<Graph>, Vec<usize>)>, mode: c_uint) -> Outcome {
+fn begin(stream: &Arc<Stream>, given: Option<(Arc<Graph>, Vec<CUgraphNode>)>, mode: c_uint) -> Outcome {
     if mode > MODE_RELAXED {
         return Err(CUDA_ERROR_INVALID_VALUE);
     }

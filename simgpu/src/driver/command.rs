@@ -65,7 +65,7 @@ pub(crate) struct HostFunction {
 #[derive(Clone)]
 pub(crate) struct Callback {
     pub(crate) function: unsafe extern "C" fn(CUstream, CUresult, *mut c_void),
-    pub(crate) stream: usize,
+    pub(crate) stream: CUstream,
     pub(crate) data: HostPointer,
 }
 
@@ -90,7 +90,7 @@ impl Command {
             Command::Callback(callback) => {
                 let code = fault.load(Ordering::Acquire);
                 // SAFETY: the program gave the function and its argument to be called once, from any thread.
-                unsafe { (callback.function)(callback.stream as CUstream, code, callback.data.0.cast()) };
+                unsafe { (callback.function)(callback.stream, code, callback.data.0.cast()) };
                 Ok(now())
             }
             Command::Graph(graph) => {

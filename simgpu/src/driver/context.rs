@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// A context.
 pub(crate) struct Context {
     /// Its handle.
-    pub(crate) id: usize,
+    pub(crate) id: CUcontext,
     flags: AtomicU32,
     /// The error that ended the context's work, or [`CUDA_SUCCESS`]; streams share it.
     fault: Arc<AtomicU32>,
@@ -34,7 +34,7 @@ pub(crate) struct Context {
     attached: AtomicU32,
 }
 
-static CONTEXTS: Handles<Context> = Handles::new();
+static CONTEXTS: Handles<CUcontext, Context> = Handles::new();
 static PRIMARY: Mutex<Primary> = Mutex::new(Primary { context: None, retained: 0, flags: 0 });
 
 /// The primary context of the device.
@@ -127,7 +127,7 @@ impl Context {
             capture::abandon(&stream);
             stream.close();
         }
-        let _ = CONTEXTS.remove(self.id as CUcontext);
+        let _ = CONTEXTS.remove(self.id);
         let driver = driver()?;
         driver.memory.release_all(&driver.rm, self.id);
         self.channels.free(&driver.rm);
@@ -153,7 +153,7 @@ fn create(context: *mut CUcontext, flags: c_uint, device: CUdevice) -> Outcome {
     present(context)?;
     let new = Context::create(flags)?;
     // SAFETY: not null, and a place for the answer, as cuda.h demands.
-    unsafe { put(context, new.id as CUcontext) }?;
+    unsafe { put(context, new.id) }?;
     current::push(new);
     Ok(())
 }
@@ -206,7 +206,7 @@ export! {
             None => Context::create(primary.flags)?,
         };
         // SAFETY: the caller passes null or a place for the answer, as cuda.h demands; so below.
-        unsafe { put(context, held.id as CUcontext) }?;
+        unsafe { put(context, held.id) }?;
         primary.context = Some(held);
         primary.retained += 1;
         Ok(())
@@ -284,7 +284,7 @@ export! {
             return Err(CUDA_ERROR_INVALID_VALUE);
         }
         // SAFETY: as above.
-        unsafe { put(ctx, context.id as CUcontext) }?;
+        unsafe { put(ctx, context.id) }?;
         context.attached.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }

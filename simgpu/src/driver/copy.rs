@@ -15,11 +15,9 @@ pub(in crate::driver) use batch::*;
 pub(in crate::driver) use shaped::*;
 pub(in crate::driver) use transfer::*;
 
-const NULL: CUstream = core::ptr::null_mut();
-
 /// Copies and waits.
 fn now_copy(copy: impl FnOnce() -> Outcome<Option<Transfer>>, default: DefaultStream) -> Outcome {
-    let stream = Stream::resolve(NULL, default)?;
+    let stream = Stream::resolve(CUstream::NULL, default)?;
     capture::forbid()?;
     match copy()? {
         Some(copy) => stream.submit_and_wait(Command::Copy(copy)),

@@ -75,7 +75,7 @@ fn pop(context: *mut CUcontext) -> Outcome {
         return Ok(());
     }
     // SAFETY: not null, and a place for the answer, as cuda.h demands.
-    unsafe { put(context, top.id as CUcontext) }
+    unsafe { put(context, top.id) }
 }
 
 export! {
@@ -92,7 +92,7 @@ export! {
     fn cuCtxGetCurrent(context: *mut CUcontext) {
         driver()?;
         // SAFETY: the caller passes null or a place for the answer, as cuda.h demands; so below.
-        unsafe { put(context, top().map_or(core::ptr::null_mut(), |top| top.id as CUcontext)) }
+        unsafe { put(context, top().map_or(CUcontext::NULL, |top| top.id)) }
     }
 
     fn cuCtxPushCurrent(ctx: CUcontext) {

@@ -7,7 +7,7 @@ use super::handles::Handles;
 use super::stream::{DefaultStream, Stream};
 use super::{Outcome, current, lock, pool, put};
 use abi::cuda::*;
-use std::ffi::{c_uint, c_void};
+use std::ffi::c_uint;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use units::Nanos;
 
@@ -86,12 +86,12 @@ impl Event {
     }
 }
 
-pub(crate) static EVENTS: Handles<Event> = Handles::new();
+pub(crate) static EVENTS: Handles<CUevent, Event> = Handles::new();
 
 /// cuda.h: `CU_EVENT_RECORD_EXTERNAL` and `CU_EVENT_WAIT_EXTERNAL`: a captured stream takes the event as a node.
 const EXTERNAL: c_uint = 1;
 
-fn record(event: *mut c_void, stream: CUstream, flags: c_uint, default: DefaultStream) -> Outcome {
+fn record(event: CUevent, stream: CUstream, flags: c_uint, default: DefaultStream) -> Outcome {
     let stream = Stream::resolve(stream, default)?;
     let event = EVENTS.get(event)?;
     if flags & !EXTERNAL != 0 {
@@ -111,7 +111,7 @@ fn record(event: *mut c_void, stream: CUstream, flags: c_uint, default: DefaultS
     Ok(())
 }
 
-fn wait(stream: CUstream, event: *mut c_void, flags: c_uint, default: DefaultStream) -> Outcome {
+fn wait(stream: CUstream, event: CUevent, flags: c_uint, default: DefaultStream) -> Outcome {
     let stream = Stream::resolve(stream, default)?;
     let event = EVENTS.get(event)?;
     if flags & !EXTERNAL != 0 {
@@ -129,7 +129,7 @@ fn wait(stream: CUstream, event: *mut c_void, flags: c_uint, default: DefaultStr
     }
 }
 
-fn elapsed(milliseconds: *mut f32, start: *mut c_void, end: *mut c_void) -> Outcome {
+fn elapsed(milliseconds: *mut f32, start: CUevent, end: CUevent) -> Outcome {
     current::context()?;
     let (start, end) = (EVENTS.get(start)?, EVENTS.get(end)?);
     if (start.flags | end.flags) & DISABLE_TIMING != 0 {
@@ -142,7 +142,7 @@ fn elapsed(milliseconds: *mut f32, start: *mut c_void, end: *mut c_void) -> Outc
 }
 
 export! {
-    fn cuEventCreate(event: *mut *mut c_void, flags: c_uint) {
+    fn cuEventCreate(event: *mut CUevent, flags: c_uint) {
         current::context()?;
         if event.is_null() || flags & !7 != 0 {
             return Err(CUDA_ERROR_INVALID_VALUE);
@@ -152,33 +152,33 @@ export! {
         unsafe { put(event, handle) }
     }
 
-    fn cuEventDestroy(event: *mut c_void) {
+    fn cuEventDestroy(event: CUevent) {
         current::context()?;
         EVENTS.remove(event).map(drop)
     }
 
-    fn cuEventDestroy_v2(event: *mut c_void) {
+    fn cuEventDestroy_v2(event: CUevent) {
         current::context()?;
         EVENTS.remove(event).map(drop)
     }
 
-    fn cuEventRecord/cuEventRecord_ptsz[default](event: *mut c_void, stream: CUstream) {
+    fn cuEventRecord/cuEventRecord_ptsz[default](event: CUevent, stream: CUstream) {
         record(event, stream, 0, default)
     }
 
     fn cuEventRecordWithFlags/cuEventRecordWithFlags_ptsz[default](
-        event: *mut c_void,
+        event: CUevent,
         stream: CUstream,
         flags: c_uint,
     ) {
         record(event, stream, flags, default)
     }
 
-    fn cuStreamWaitEvent/cuStreamWaitEvent_ptsz[default](stream: CUstream, event: *mut c_void, flags: c_uint) {
+    fn cuStreamWaitEvent/cuStreamWaitEvent_ptsz[default](stream: CUstream, event: CUevent, flags: c_uint) {
         wait(stream, event, flags, default)
     }
 
-    fn cuEventSynchronize(event: *mut c_void) {
+    fn cuEventSynchronize(event: CUevent) {
         let context = current::context()?;
         if let Some(mark) = EVENTS.get(event)?.outside_of_capture()? {
             mark.wait();
@@ -188,7 +188,7 @@ export! {
         Ok(())
     }
 
-    fn cuEventQuery(event: *mut c_void) {
+    fn cuEventQuery(event: CUevent) {
         let context = current::context()?;
         match EVENTS.get(event)?.outside_of_capture()? {
             Some(mark) if mark.time().is_none() => Err(CUDA_ERROR_NOT_READY),
@@ -196,11 +196,11 @@ export! {
         }
     }
 
-    fn cuEventElapsedTime(milliseconds: *mut f32, start: *mut c_void, end: *mut c_void) {
+    fn cuEventElapsedTime(milliseconds: *mut f32, start: CUevent, end: CUevent) {
         elapsed(milliseconds, start, end)
     }
 
-    fn cuEventElapsedTime_v2(milliseconds: *mut f32, start: *mut c_void, end: *mut c_void) {
+    fn cuEventElapsedTime_v2(milliseconds: *mut f32, start: CUevent, end: CUevent) {
         elapsed(milliseconds, start, end)
     }
 }

@@ -40,15 +40,15 @@ const TYPE_MEM_ALLOC: c_uint = 10;
 const TYPE_MEM_FREE: c_uint = 11;
 const TYPE_BATCH_MEM_OP: c_uint = 12;
 
-pub(crate) static GRAPHS: Handles<Graph> = Handles::new();
-static NODES: Handles<Node> = Handles::new();
+pub(crate) static GRAPHS: Handles<CUgraph, Graph> = Handles::new();
+static NODES: Handles<CUgraphNode, Node> = Handles::new();
 /// The memory of allocation nodes that lives.
 static MEMORY: Mutex<BTreeSet<u64>> = Mutex::new(BTreeSet::new());
 
 /// A graph.
 pub(crate) struct Graph {
     /// Its handle.
-    pub(crate) id: usize,
+    pub(crate) id: CUgraph,
     parts: Mutex<Parts>,
 }
 
@@ -57,17 +57,17 @@ struct Parts {
     /// In the order in which they were added.
     nodes: Vec<Arc<Node>>,
     /// Pairs of handles: the second node runs after the first.
-    edges: Vec<(usize, usize)>,
+    edges: Vec<(CUgraphNode, CUgraphNode)>,
 }
 
 /// A node of a graph.
 pub(crate) struct Node {
     /// Its handle.
-    pub(crate) id: usize,
+    pub(crate) id: CUgraphNode,
     /// The graph that it belongs to.
-    graph: usize,
+    graph: CUgraph,
     /// The node that it is a copy of, or itself.
-    origin: usize,
+    origin: CUgraphNode,
     work: Mutex<Work>,
 }
 
@@ -101,7 +101,7 @@ pub(crate) struct Memory {
 
 impl Memory {
     /// Takes memory of its own mapping, whose address nobody gets after it.
-    fn take(bytes: usize, owner: usize) -> Outcome<Self> {
+    fn take(bytes: usize, owner: CUcontext) -> Outcome<Self> {
         let driver = driver()?;
         let whole = Bytes::new(bytes as u64).max(super::rm::HUGE_PAGE);
         let va = driver.memory.alloc(&driver.rm, whole, owner)?;
@@ -137,7 +137,7 @@ impl Work {
     }
 
     /// Memory for a captured allocation.
-    pub(crate) fn alloc(bytes: usize, owner: usize) -> Outcome<(Self, CUdeviceptr)> {
+    pub(crate) fn alloc(bytes: usize, owner: CUcontext) -> Outcome<(Self, CUdeviceptr)> {
         let memory = Memory::take(bytes, owner)?;
         let va = memory.va.get();
         Ok((Work::Alloc(Arc::new(memory)), va))
@@ -198,10 +198,10 @@ impl Graph {
 
     /// Takes the graph's handle back, and those of its nodes; who runs it keeps what it needs.
     pub(crate) fn discard(&self) {
-        let _ = GRAPHS.remove(self.id as CUgraph);
+        let _ = GRAPHS.remove(self.id);
         let nodes = lock(&self.parts).nodes.clone();
         for node in nodes {
-            let _ = NODES.remove(node.id as CUgraphNode);
+            let _ = NODES.remove(node.id);
             if let Work::Child(child) = &*lock(&node.work) {
                 child.discard();
             }
@@ -209,7 +209,7 @@ impl Graph {
     }
 
     /// Adds a node that runs after others of the graph.
-    pub(crate) fn add(&self, work: Work, after: &[usize]) -> Outcome<Arc<Node>> {
+    pub(crate) fn add(&self, work: Work, after: &[CUgraphNode]) -> Outcome<Arc<Node>> {
         let id = handles::fresh();
         let node = Arc::new(Node { id, graph: self.id, origin: id, work: Mutex::new(work) });
         let mut parts = lock(&self.parts);
@@ -221,9 +221,9 @@ impl Graph {
     }
 
     /// These nodes and all that run before them.
-    pub(crate) fn before(&self, nodes: &[usize]) -> BTreeSet<usize> {
+    pub(crate) fn before(&self, nodes: &[CUgraphNode]) -> BTreeSet<CUgraphNode> {
         let parts = lock(&self.parts);
-        let mut found: BTreeSet<usize> = BTreeSet::new();
+        let mut found: BTreeSet<CUgraphNode> = BTreeSet::new();
         let mut open = nodes.to_vec();
         while let Some(node) = open.pop() {
             if found.insert(node) {
@@ -261,20 +261,20 @@ impl Graph {
         Ok(ordered)
     }
 
-    fn has(&self, node: usize) -> bool {
+    fn has(&self, node: CUgraphNode) -> bool {
         lock(&self.parts).nodes.iter().any(|other| other.id == node)
     }
 }
 
 /// The nodes of `graph` that an array names, each once.
-pub(crate) fn dependencies(graph: &Graph, nodes: *const CUgraphNode, count: usize) -> Outcome<Vec<usize>> {
+pub(crate) fn dependencies(graph: &Graph, nodes: *const CUgraphNode, count: usize) -> Outcome<Vec<CUgraphNode>> {
     if count > lock(&graph.parts).nodes.len() || (count > 0 && nodes.is_null()) {
         return Err(CUDA_ERROR_INVALID_VALUE);
     }
     let mut found = Vec::new();
     for index in 0..count {
         // SAFETY: not null, so an array of `count` nodes, as cuda.h demands.
-        let node = unsafe { nodes.add(index).read_unaligned() } as usize;
+        let node = unsafe { nodes.add(index).read_unaligned() };
         if !graph.has(node) || found.contains(&node) {
             return Err(CUDA_ERROR_INVALID_VALUE);
         }

@@ -256,7 +256,9 @@ export! {
             return Err(CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE);
         }
         // The null stream is none of those that this function launches in.
-        present(it.stream)?;
+        if it.stream.is_null() {
+            return Err(CUDA_ERROR_INVALID_VALUE);
+        }
         // SAFETY: as above.
         unsafe { launch(it.function, grid, (it.stream, DefaultStream::Legacy), it.params, core::ptr::null_mut()) }
     }

@@ -45,6 +45,6 @@ export! {
     fn cuCtxGetId(ctx: CUcontext, id: *mut u64) {
         let context = if ctx.is_null() { current::context()? } else { Context::find(ctx)? };
         // SAFETY: as above.
-        unsafe { put(id, context.id as u64) }
+        unsafe { put(id, context.id.addr() as u64) }
     }
 }

@@ -45,7 +45,7 @@ pub(crate) struct Allocation {
     pub(crate) va: DeviceVa,
     pub(crate) bytes: Bytes,
     /// The context it belongs to.
-    owner: usize,
+    owner: CUcontext,
     backing: Backing,
 }
 
@@ -102,7 +102,7 @@ impl Left {
 
 impl Memory {
     /// Takes `bytes` for the context `owner`.
-    pub(crate) fn alloc(&self, rm: &Rm, bytes: Bytes, owner: usize) -> Outcome<DeviceVa> {
+    pub(crate) fn alloc(&self, rm: &Rm, bytes: Bytes, owner: CUcontext) -> Outcome<DeviceVa> {
         if bytes == Bytes::ZERO {
             return Err(CUDA_ERROR_INVALID_VALUE);
         }
@@ -121,7 +121,7 @@ impl Memory {
         Ok(va)
     }
 
-    fn alloc_small(&self, rm: &Rm, bytes: Bytes, owner: usize) -> Outcome<DeviceVa> {
+    fn alloc_small(&self, rm: &Rm, bytes: Bytes, owner: CUcontext) -> Outcome<DeviceVa> {
         loop {
             let mut books = lock(&self.books);
             let place = books.slabs.iter_mut().find_map(|(&base, slab)| Some((base, slab.take(bytes)?)));
@@ -154,7 +154,7 @@ impl Memory {
     }
 
     /// Frees what a context left.
-    pub(crate) fn release_all(&self, rm: &Rm, owner: usize) {
+    pub(crate) fn release_all(&self, rm: &Rm, owner: CUcontext) {
         let mut books = lock(&self.books);
         let owned = |it: &&Allocation| it.owner == owner && it.is_backed();
         let ended: Vec<DeviceVa> = books.allocations.values().filter(owned).map(|it| it.va).collect();
@@ -166,7 +166,7 @@ impl Memory {
     }
 
     /// Notes what was allocated from a pool.
-    pub(crate) fn add_pooled(&self, va: DeviceVa, bytes: Bytes, owner: usize) {
+    pub(crate) fn add_pooled(&self, va: DeviceVa, bytes: Bytes, owner: CUcontext) {
         let allocation = Allocation { va, bytes, owner, backing: Backing::Pool };
         lock(&self.books).allocations.insert(va.get(), allocation);
     }
@@ -174,7 +174,7 @@ impl Memory {
     /// Sets addresses aside for the program to map objects in.
     pub(crate) fn reserve(&self, bytes: Bytes, alignment: Bytes) -> Outcome<DeviceVa> {
         let va = self.take_addresses(bytes, alignment)?;
-        let reserved = Allocation { va, bytes, owner: 0, backing: Backing::Reservation };
+        let reserved = Allocation { va, bytes, owner: CUcontext::NULL, backing: Backing::Reservation };
         lock(&self.books).allocations.insert(va.get(), reserved);
         Ok(va)
     }

@@ -77,8 +77,6 @@ fn fill(dst: CUdeviceptr, pattern: &[u8], area: Area, stream: CUstream, default:
     }
 }
 
-const NULL: CUstream = core::ptr::null_mut();
-
 /// Declares the fills with elements of one size.
 macro_rules! fills {
     ($(
@@ -88,7 +86,7 @@ macro_rules! fills {
         export! {
             $(
                 fn $now/$now_twin[default](dst: CUdeviceptr, value: $value, count: usize) {
-                    fill(dst, &value.to_le_bytes(), Area { pitch: 0, width: count, height: 1 }, NULL, default)
+                    fill(dst, &value.to_le_bytes(), Area { pitch: 0, width: count, height: 1 }, CUstream::NULL, default)
                 }
 
                 fn $later/$later_twin[default](dst: CUdeviceptr, value: $value, count: usize, stream: CUstream) {
@@ -102,7 +100,7 @@ macro_rules! fills {
                     width: usize,
                     height: usize,
                 ) {
-                    fill(dst, &value.to_le_bytes(), Area { pitch, width, height }, NULL, default)
+                    fill(dst, &value.to_le_bytes(), Area { pitch, width, height }, CUstream::NULL, default)
                 }
 
                 fn $later_2d/$later_2d_twin[default](

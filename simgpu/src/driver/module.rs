@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 pub(crate) struct Module {
     kernels: Vec<String>,
     /// The handles given out so far, as a kernel has one.
-    functions: Mutex<BTreeMap<String, usize>>,
+    functions: Mutex<BTreeMap<String, CUfunction>>,
 }
 
 /// A kernel.
@@ -21,8 +21,8 @@ pub(crate) struct Function {
     pub(crate) builtin: Option<Builtin>,
 }
 
-static MODULES: Handles<Module> = Handles::new();
-pub(crate) static FUNCTIONS: Handles<Function> = Handles::new();
+static MODULES: Handles<CUmodule, Module> = Handles::new();
+pub(crate) static FUNCTIONS: Handles<CUfunction, Function> = Handles::new();
 
 /// The names of the kernels in a PTX text.
 fn entries(text: &str) -> Vec<String> {
@@ -35,7 +35,7 @@ fn entries(text: &str) -> Vec<String> {
     text.split(".entry").skip(1).filter_map(name).collect()
 }
 
-fn load(module: *mut *mut c_void, image: *const c_void) -> Outcome {
+fn load(module: *mut CUmodule, image: *const c_void) -> Outcome {
     current::context()?;
     if module.is_null() || image.is_null() {
         return Err(CUDA_ERROR_INVALID_VALUE);
@@ -67,12 +67,12 @@ unsafe fn starts_with(image: *const u8, magic: &[u8]) -> bool {
 }
 
 export! {
-    fn cuModuleLoadData(module: *mut *mut c_void, image: *const c_void) {
+    fn cuModuleLoadData(module: *mut CUmodule, image: *const c_void) {
         load(module, image)
     }
 
     fn cuModuleLoadDataEx(
-        module: *mut *mut c_void,
+        module: *mut CUmodule,
         image: *const c_void,
         _count: c_uint,
         _options: *mut c_int,
@@ -81,17 +81,17 @@ export! {
         load(module, image)
     }
 
-    fn cuModuleUnload(module: *mut c_void) {
+    fn cuModuleUnload(module: CUmodule) {
         current::context()?;
         let module = MODULES.remove(module)?;
         for &handle in lock(&module.functions).values() {
             // Kernels that are queued keep their function themselves.
-            let _ = FUNCTIONS.remove(handle as *mut c_void);
+            let _ = FUNCTIONS.remove(handle);
         }
         Ok(())
     }
 
-    fn cuModuleGetFunction(function: *mut CUfunction, module: *mut c_void, name: *const c_char) {
+    fn cuModuleGetFunction(function: *mut CUfunction, module: CUmodule, name: *const c_char) {
         current::context()?;
         let module = MODULES.get(module)?;
         if function.is_null() || name.is_null() {
@@ -105,9 +105,9 @@ export! {
         let mut functions = lock(&module.functions);
         let handle = *functions
             .entry(name.to_owned())
-            .or_insert_with(|| FUNCTIONS.add(Arc::new(Function { builtin: Builtin::named(name) })) as usize);
+            .or_insert_with(|| FUNCTIONS.add(Arc::new(Function { builtin: Builtin::named(name) })));
         // SAFETY: not null, and a place for the answer, as cuda.h demands.
-        unsafe { put(function, handle as CUfunction) }
+        unsafe { put(function, handle) }
     }
 
     fn cuFuncSetAttribute(function: CUfunction, _attribute: c_int, _value: c_int) {

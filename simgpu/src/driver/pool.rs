@@ -92,7 +92,7 @@ impl Properties {
 
 /// A pool.
 struct Pool {
-    id: usize,
+    id: CUmemoryPool,
     arena: Arena,
     settings: Mutex<Settings>,
 }
@@ -104,7 +104,7 @@ struct Settings {
     no_reuse: [bool; 3],
 }
 
-static POOLS: Handles<Pool> = Handles::new();
+static POOLS: Handles<CUmemoryPool, Pool> = Handles::new();
 /// The device's first pool, and the one that allocations come from.
 static DEFAULT: OnceLock<Arc<Pool>> = OnceLock::new();
 static CURRENT: Mutex<Option<Arc<Pool>>> = Mutex::new(None);
@@ -215,7 +215,7 @@ export! {
         let properties = unsafe { props.cast::<Properties>().read_unaligned() };
         properties.check_for_pool()?;
         // SAFETY: not null, and a place for the answer, as cuda.h demands; so below.
-        unsafe { put(pool, create(properties.most as u64).id as CUmemoryPool) }
+        unsafe { put(pool, create(properties.most as u64).id) }
     }
 
     /// What was allocated from it lives on.
@@ -307,13 +307,13 @@ export! {
     fn cuMemGetMemPool(pool: *mut CUmemoryPool, location: *mut CUmemLocation, kind: c_uint) {
         check_place(location, kind)?;
         // SAFETY: as above.
-        unsafe { put(pool, current_pool().id as CUmemoryPool) }
+        unsafe { put(pool, current_pool().id) }
     }
 
     fn cuMemGetDefaultMemPool(pool: *mut CUmemoryPool, location: *mut CUmemLocation, kind: c_uint) {
         check_place(location, kind)?;
         // SAFETY: as above.
-        unsafe { put(pool, default_pool().id as CUmemoryPool) }
+        unsafe { put(pool, default_pool().id) }
     }
 
     fn cuDeviceSetMemPool(device: CUdevice, pool: CUmemoryPool) {
@@ -326,13 +326,13 @@ export! {
     fn cuDeviceGetMemPool(pool: *mut CUmemoryPool, device: CUdevice) {
         device::check(device)?;
         // SAFETY: as above.
-        unsafe { put(pool, current_pool().id as CUmemoryPool) }
+        unsafe { put(pool, current_pool().id) }
     }
 
     fn cuDeviceGetDefaultMemPool(pool: *mut CUmemoryPool, device: CUdevice) {
         device::check(device)?;
         // SAFETY: as above.
-        unsafe { put(pool, default_pool().id as CUmemoryPool) }
+        unsafe { put(pool, default_pool().id) }
     }
 
     /// Graphs' memory is not counted.

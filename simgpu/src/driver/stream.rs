@@ -56,7 +56,7 @@ pub(crate) struct Stream {
     /// Where the stream stands in a capture, while it is captured.
     pub(crate) capture: Mutex<Option<Tip>>,
     /// The nodes that `cuStreamGetCaptureInfo` last told of.
-    pub(crate) shown: Mutex<Vec<usize>>,
+    pub(crate) shown: Mutex<Vec<CUgraphNode>>,
     /// The attributes that the program set.
     pub(crate) attributes: Mutex<BTreeMap<c_uint, [u64; 8]>>,
 }
@@ -128,10 +128,10 @@ impl Stream {
     /// The stream that a handle means, in the current context.
     pub(crate) fn resolve(handle: CUstream, default: DefaultStream) -> Outcome<Arc<Self>> {
         let context = current::context()?;
-        let default = match (handle as usize, default) {
-            (0, default) => default,
-            (CU_STREAM_LEGACY, _) => DefaultStream::Legacy,
-            (CU_STREAM_PER_THREAD, _) => DefaultStream::PerThread,
+        let default = match handle {
+            CUstream::NULL => default,
+            CUstream::LEGACY => DefaultStream::Legacy,
+            CUstream::PER_THREAD => DefaultStream::PerThread,
             _ => return STREAMS.get(handle),
         };
         Ok(match default {

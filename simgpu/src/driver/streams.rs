@@ -7,7 +7,7 @@ use super::{Outcome, current, lock, pool, present, put};
 use abi::cuda::*;
 use std::ffi::{c_int, c_uint, c_void};
 
-pub(crate) static STREAMS: Handles<Stream> = Handles::new();
+pub(crate) static STREAMS: Handles<CUstream, Stream> = Handles::new();
 
 /// cuda.h: `CU_STREAM_NON_BLOCKING`.
 const NON_BLOCKING: c_uint = 1;
@@ -97,7 +97,7 @@ export! {
         let stream = Stream::resolve(stream, default)?;
         let id = stream.context().ok_or(CUDA_ERROR_INVALID_CONTEXT)?.id;
         // SAFETY: as above.
-        unsafe { put(context, id as CUcontext) }
+        unsafe { put(context, id) }
     }
 
     fn cuLaunchHostFunc/cuLaunchHostFunc_ptsz[default](
@@ -123,7 +123,7 @@ export! {
         if flags != 0 {
             return Err(CUDA_ERROR_INVALID_VALUE);
         }
-        let callback = Callback { function, stream: stream as usize, data: HostPointer(data.cast()) };
+        let callback = Callback { function, stream, data: HostPointer(data.cast()) };
         target.submit(Command::Callback(callback)).map(drop)
     }
 
@@ -149,8 +149,8 @@ export! {
         present(green)?;
         // SAFETY: as above, for both.
         unsafe {
-            put(context, id as CUcontext)?;
-            put(green, core::ptr::null_mut())
+            put(context, id)?;
+            put(green, CUgreenCtx::NULL)
         }
     }
 

@@ -47,7 +47,7 @@ impl Drop for Object {
     }
 }
 
-static OBJECTS: Handles<Object> = Handles::new();
+static OBJECTS: Handles<CUmemGenericAllocationHandle, Object> = Handles::new();
 static MAPPINGS: Mutex<BTreeMap<u64, Mapping>> = Mutex::new(BTreeMap::new());
 
 /// An object at an address.
@@ -142,7 +142,12 @@ export! {
         driver()?.memory.unreserve(DeviceVa::new(address), bytes)
     }
 
-    fn cuMemCreate(handle: *mut u64, bytes: usize, properties: *const CUmemAllocationProp, flags: u64) {
+    fn cuMemCreate(
+        handle: *mut CUmemGenericAllocationHandle,
+        bytes: usize,
+        properties: *const CUmemAllocationProp,
+        flags: u64,
+    ) {
         current::context()?;
         let CUmemAllocationProp { requestedHandleTypes: handle_types, allocFlags, .. } = check(properties)?;
         let bytes = pages(bytes)?;
@@ -154,19 +159,19 @@ export! {
         let object = driver()?.rm.alloc_memory(bytes, purpose)?;
         let object = Object { object, bytes, handle_types, flags: allocFlags };
         // SAFETY: as above.
-        unsafe { put(handle, OBJECTS.add(Arc::new(object)) as u64) }
+        unsafe { put(handle, OBJECTS.add(Arc::new(object))) }
     }
 
-    fn cuMemRelease(handle: u64) {
+    fn cuMemRelease(handle: CUmemGenericAllocationHandle) {
         driver()?;
-        OBJECTS.remove(handle as *mut c_void).map(drop).map_err(|_| CUDA_ERROR_INVALID_VALUE)
+        OBJECTS.remove(handle).map(drop).map_err(|_| CUDA_ERROR_INVALID_VALUE)
     }
 
-    fn cuMemMap(address: CUdeviceptr, bytes: usize, offset: usize, handle: u64, flags: u64) {
+    fn cuMemMap(address: CUdeviceptr, bytes: usize, offset: usize, handle: CUmemGenericAllocationHandle, flags: u64) {
         current::context()?;
         let driver = driver()?;
         let (va, bytes, offset) = (DeviceVa::new(address), pages(bytes)?, Bytes::new(offset as u64));
-        let object = OBJECTS.get(handle as *mut c_void).map_err(|_| CUDA_ERROR_INVALID_VALUE)?;
+        let object = OBJECTS.get(handle).map_err(|_| CUDA_ERROR_INVALID_VALUE)?;
         let fits = offset.saturating_add(bytes) <= object.bytes && offset.is_multiple_of(HUGE_PAGE);
         let reserved = driver.memory.find(va).is_some_and(|it| !it.is_backed());
         if flags != 0 || !fits || !reserved || !va.is_aligned(HUGE_PAGE) {
@@ -242,7 +247,7 @@ export! {
 
     fn cuMemGetAllocationPropertiesFromHandle(prop: *mut CUmemAllocationProp, handle: CUmemGenericAllocationHandle) {
         driver()?;
-        let object = OBJECTS.get(handle as *mut c_void).map_err(|_| CUDA_ERROR_INVALID_VALUE)?;
+        let object = OBJECTS.get(handle).map_err(|_| CUDA_ERROR_INVALID_VALUE)?;
         let found = CUmemAllocationProp {
             r#type: TYPE_PINNED,
             requestedHandleTypes: object.handle_types,
@@ -263,6 +268,6 @@ export! {
         let mapping = all.range(..=address).next_back().filter(|(start, it)| address - *start < it.bytes.get());
         let (_, mapping) = mapping.ok_or(CUDA_ERROR_INVALID_VALUE)?;
         // SAFETY: as above.
-        unsafe { put(handle, OBJECTS.add(mapping.object.clone()) as u64) }
+        unsafe { put(handle, OBJECTS.add(mapping.object.clone())) }
     }
 }

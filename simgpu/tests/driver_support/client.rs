@@ -9,8 +9,6 @@ use std::sync::OnceLock;
 // The names are found in the library under test, which this brings in.
 use cuda as _;
 
-pub type Handle = *mut c_void;
-
 unsafe extern "C" {
     pub fn cuInit(flags: c_uint) -> CUresult;
     pub fn cuDeviceGetAttribute(value: *mut c_int, attribute: c_int, device: CUdevice) -> CUresult;
@@ -29,10 +27,24 @@ unsafe extern "C" {
     pub fn cuMemGetAddressRange_v2(base: *mut CUdeviceptr, bytes: *mut usize, dptr: CUdeviceptr) -> CUresult;
     pub fn cuMemAddressReserve(va: *mut CUdeviceptr, bytes: usize, align: usize, at: u64, flags: u64) -> CUresult;
     pub fn cuMemAddressFree(va: CUdeviceptr, bytes: usize) -> CUresult;
-    pub fn cuMemCreate(handle: *mut u64, bytes: usize, properties: *const c_int, flags: u64) -> CUresult;
-    pub fn cuMemGetAllocationPropertiesFromHandle(properties: *mut CUmemAllocationProp, handle: u64) -> CUresult;
-    pub fn cuMemRelease(handle: u64) -> CUresult;
-    pub fn cuMemMap(va: CUdeviceptr, bytes: usize, offset: usize, handle: u64, flags: u64) -> CUresult;
+    pub fn cuMemCreate(
+        handle: *mut CUmemGenericAllocationHandle,
+        bytes: usize,
+        properties: *const c_int,
+        flags: u64,
+    ) -> CUresult;
+    pub fn cuMemGetAllocationPropertiesFromHandle(
+        properties: *mut CUmemAllocationProp,
+        handle: CUmemGenericAllocationHandle,
+    ) -> CUresult;
+    pub fn cuMemRelease(handle: CUmemGenericAllocationHandle) -> CUresult;
+    pub fn cuMemMap(
+        va: CUdeviceptr,
+        bytes: usize,
+        offset: usize,
+        handle: CUmemGenericAllocationHandle,
+        flags: u64,
+    ) -> CUresult;
     pub fn cuMemUnmap(va: CUdeviceptr, bytes: usize) -> CUresult;
     pub fn cuMemSetAccess(va: CUdeviceptr, bytes: usize, access: *const c_int, count: usize) -> CUresult;
     pub fn cuMemHostAlloc(address: *mut *mut c_void, bytes: usize, flags: c_uint) -> CUresult;
@@ -48,18 +60,18 @@ unsafe extern "C" {
     pub fn cuStreamDestroy_v2(stream: CUstream) -> CUresult;
     pub fn cuStreamSynchronize(stream: CUstream) -> CUresult;
     pub fn cuStreamQuery(stream: CUstream) -> CUresult;
-    pub fn cuStreamWaitEvent(stream: CUstream, event: Handle, flags: c_uint) -> CUresult;
+    pub fn cuStreamWaitEvent(stream: CUstream, event: CUevent, flags: c_uint) -> CUresult;
     pub fn cuStreamWaitValue32_v2(stream: CUstream, at: CUdeviceptr, value: u32, flags: c_uint) -> CUresult;
     pub fn cuStreamWriteValue32_v2(stream: CUstream, at: CUdeviceptr, value: u32, flags: c_uint) -> CUresult;
     pub fn cuStreamBatchMemOp_v2(stream: CUstream, n: c_uint, operations: *const [u64; 6], flags: c_uint) -> CUresult;
     pub fn cuLaunchHostFunc(stream: CUstream, f: unsafe extern "C" fn(*mut c_void), data: *mut c_void) -> CUresult;
-    pub fn cuEventCreate(event: *mut Handle, flags: c_uint) -> CUresult;
-    pub fn cuEventRecord(event: Handle, stream: CUstream) -> CUresult;
-    pub fn cuEventSynchronize(event: Handle) -> CUresult;
-    pub fn cuEventQuery(event: Handle) -> CUresult;
-    pub fn cuEventElapsedTime(ms: *mut f32, start: Handle, end: Handle) -> CUresult;
-    pub fn cuModuleLoadData(module: *mut Handle, image: *const c_void) -> CUresult;
-    pub fn cuModuleGetFunction(function: *mut CUfunction, module: Handle, name: *const c_char) -> CUresult;
+    pub fn cuEventCreate(event: *mut CUevent, flags: c_uint) -> CUresult;
+    pub fn cuEventRecord(event: CUevent, stream: CUstream) -> CUresult;
+    pub fn cuEventSynchronize(event: CUevent) -> CUresult;
+    pub fn cuEventQuery(event: CUevent) -> CUresult;
+    pub fn cuEventElapsedTime(ms: *mut f32, start: CUevent, end: CUevent) -> CUresult;
+    pub fn cuModuleLoadData(module: *mut CUmodule, image: *const c_void) -> CUresult;
+    pub fn cuModuleGetFunction(function: *mut CUfunction, module: CUmodule, name: *const c_char) -> CUresult;
     pub fn cuLaunchKernel(
         f: CUfunction,
         gx: c_uint,
@@ -135,7 +147,7 @@ pub fn gpu() -> &'static Path {
 pub fn start() {
     gpu();
     ok!(cuInit(0));
-    let mut context = core::ptr::null_mut();
+    let mut context = CUcontext::NULL;
     ok!(cuDevicePrimaryCtxRetain(&mut context, 0));
     ok!(cuCtxSetCurrent(context));
 }
@@ -149,14 +161,14 @@ pub fn alloc(bytes: usize) -> CUdeviceptr {
 
 /// A stream.
 pub fn stream(flags: c_uint) -> CUstream {
-    let mut stream = core::ptr::null_mut();
+    let mut stream = CUstream::NULL;
     ok!(cuStreamCreate(&mut stream, flags));
     stream
 }
 
 /// An event.
-pub fn event() -> Handle {
-    let mut event = core::ptr::null_mut();
+pub fn event() -> CUevent {
+    let mut event = CUevent::NULL;
     ok!(cuEventCreate(&mut event, 0));
     event
 }
@@ -166,7 +178,7 @@ pub fn kernel(name: &str) -> CUfunction {
     let image =
         CString::new(format!(".version 8.0\n.target sm_90\n.visible .entry {name}(\n.param .u64 p)\n{{ret;}}\n"));
     let (image, name) = (image.expect("no NUL"), CString::new(name).expect("no NUL"));
-    let (mut module, mut function) = (core::ptr::null_mut(), core::ptr::null_mut());
+    let (mut module, mut function) = (CUmodule::NULL, CUfunction::NULL);
     ok!(cuModuleLoadData(&mut module, image.as_ptr().cast()));
     ok!(cuModuleGetFunction(&mut function, module, name.as_ptr()));
     function
@@ -186,4 +198,4 @@ pub fn words(at: CUdeviceptr, count: usize) -> Vec<u32> {
     words
 }
 
-pub const NULL: CUstream = core::ptr::null_mut();
+pub const NULL: CUstream = CUstream::NULL;

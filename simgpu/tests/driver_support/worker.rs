@@ -90,12 +90,11 @@ pub fn work() {
     static DONE: AtomicU64 = AtomicU64::new(0);
     let work = std::env::var(WORK).expect("started by a test");
     start();
-    let mut context = core::ptr::null_mut();
+    let mut context = abi::cuda::CUcontext::NULL;
     ok!(cuCtxGetCurrent(&mut context));
-    let context = context as usize;
     let spawn = |once: Box<dyn Fn(abi::cuda::CUstream) + Send>| {
         std::thread::spawn(move || {
-            ok!(cuCtxSetCurrent(context as abi::cuda::CUcontext));
+            ok!(cuCtxSetCurrent(context));
             let stream = stream(1);
             loop {
                 once(stream);
@@ -118,9 +117,9 @@ pub fn work() {
         }
         ["kernels", blocks, micros] => {
             let (blocks, micros): (u32, u64) = (blocks.parse().expect("blocks"), micros.parse().expect("time"));
-            let spin = kernel("missile_spin") as usize;
+            let spin = kernel("missile_spin");
             spawn(Box::new(move |stream| {
-                let done = launch(spin as abi::cuda::CUfunction, blocks, stream, &mut [micros * 1980]);
+                let done = launch(spin, blocks, stream, &mut [micros * 1980]);
                 assert_eq!(done, abi::cuda::CUDA_SUCCESS);
             }));
         }

@@ -82,8 +82,8 @@ impl Info {
         // SAFETY: as above; a failure to write says that the place is null.
         unsafe {
             let _ = put(self.id, tip.capture.id);
-            let _ = put(self.graph, tip.capture.graph.id as CUgraph);
-            let _ = put(self.dependencies, shown.as_ptr().cast());
+            let _ = put(self.graph, tip.capture.graph.id);
+            let _ = put(self.dependencies, shown.as_ptr());
             let _ = put(self.edges, core::ptr::null());
             let _ = put(self.count, shown.len());
         }
@@ -118,9 +118,9 @@ export! {
         let stream = Stream::resolve(stream, default)?;
         present(graph)?;
         let made = end(&stream);
-        let handle = made.as_ref().map_or(0, |graph| graph.id);
+        let handle = made.as_ref().map_or(CUgraph::NULL, |graph| graph.id);
         // SAFETY: not null, and a place for the answer, as cuda.h demands.
-        unsafe { put(graph, handle as CUgraph) }?;
+        unsafe { put(graph, handle) }?;
         made.map(drop)
     }
 

@@ -23,7 +23,7 @@ impl Place {
         let after = dependencies(&graph, self.after, self.count)?;
         let added = graph.add(work(&graph)?, &after)?;
         // SAFETY: not null, and a place for the answer, as cuda.h demands.
-        unsafe { put(self.node, added.id as CUgraphNode) }
+        unsafe { put(self.node, added.id) }
     }
 }
 
@@ -39,7 +39,7 @@ fn pairs(
     from: *const CUgraphNode,
     to: *const CUgraphNode,
     count: usize,
-) -> Outcome<Vec<(usize, usize)>> {
+) -> Outcome<Vec<(CUgraphNode, CUgraphNode)>> {
     let most = lock(&graph.parts).nodes.len().saturating_pow(2);
     if count > most || (count > 0 && (from.is_null() || to.is_null())) {
         return Err(CUDA_ERROR_INVALID_VALUE);
@@ -47,7 +47,7 @@ fn pairs(
     let mut found = Vec::new();
     for index in 0..count {
         // SAFETY: not null, so arrays of `count` nodes, as cuda.h demands.
-        let pair = unsafe { (from.add(index).read_unaligned() as usize, to.add(index).read_unaligned() as usize) };
+        let pair = unsafe { (from.add(index).read_unaligned(), to.add(index).read_unaligned()) };
         if pair.0 == pair.1 || !graph.has(pair.0) || !graph.has(pair.1) || found.contains(&pair) {
             return Err(CUDA_ERROR_INVALID_VALUE);
         }
@@ -134,7 +134,7 @@ export! {
             return Err(CUDA_ERROR_INVALID_VALUE);
         }
         // SAFETY: not null, and a place for the answer, as cuda.h demands; so below.
-        unsafe { put(graph, Graph::create().id as CUgraph) }
+        unsafe { put(graph, Graph::create().id) }
     }
 
     fn cuGraphClone(clone: *mut CUgraph, original: CUgraph) {
@@ -142,7 +142,7 @@ export! {
         let original = GRAPHS.get(original)?;
         present(clone)?;
         // SAFETY: as above.
-        unsafe { put(clone, original.copy().id as CUgraph) }
+        unsafe { put(clone, original.copy().id) }
     }
 
     fn cuGraphDestroy(graph: CUgraph) {
@@ -153,8 +153,8 @@ export! {
 
     fn cuGraphDestroyNode(node: CUgraphNode) {
         let node = self::node(node)?;
-        let _ = NODES.remove(node.id as CUgraphNode);
-        if let Ok(graph) = GRAPHS.get(node.graph as CUgraph) {
+        let _ = NODES.remove(node.id);
+        if let Ok(graph) = GRAPHS.get(node.graph) {
             let mut parts = lock(&graph.parts);
             parts.nodes.retain(|other| other.id != node.id);
             parts.edges.retain(|edge| edge.0 != node.id && edge.1 != node.id);

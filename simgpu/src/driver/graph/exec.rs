@@ -24,7 +24,7 @@ const TYPE_CHANGED: c_uint = 3;
 const INSTANTIATED: c_uint = 0;
 const NOT_INSTANTIATED: c_uint = 1;
 
-pub(super) static EXECS: Handles<Exec> = Handles::new();
+pub(super) static EXECS: Handles<CUgraphExec, Exec> = Handles::new();
 
 /// A graph made ready.
 pub(crate) struct Exec {
@@ -38,7 +38,7 @@ pub(crate) struct Exec {
 #[derive(Clone)]
 struct Step {
     /// The node's handle in the graph that was made ready.
-    node: usize,
+    node: CUgraphNode,
     work: Work,
     enabled: bool,
     after: Vec<usize>,
@@ -93,7 +93,7 @@ impl Asked {
 
 impl Exec {
     /// Gives a node new work of the same kind.
-    pub(super) fn set(&self, node: usize, work: Work) -> Outcome {
+    pub(super) fn set(&self, node: CUgraphNode, work: Work) -> Outcome {
         let mut steps = lock(&self.steps);
         let step = steps.iter_mut().find(|step| step.node == node).ok_or(CUDA_ERROR_INVALID_VALUE)?;
         if step.work.kind() != work.kind() {
@@ -126,11 +126,11 @@ impl Exec {
     }
 
     /// Takes the work of a graph of the same form; else says what differs, and at which of its nodes.
-    fn update(&self, graph: &Graph) -> Result<(), (c_uint, usize)> {
-        let new = steps(graph).map_err(|_| (TOPOLOGY_CHANGED, 0))?;
+    fn update(&self, graph: &Graph) -> Result<(), (c_uint, CUgraphNode)> {
+        let new = steps(graph).map_err(|_| (TOPOLOGY_CHANGED, CUgraphNode::NULL))?;
         let mut own = lock(&self.steps);
         if own.len() != new.len() {
-            return Err((TOPOLOGY_CHANGED, 0));
+            return Err((TOPOLOGY_CHANGED, CUgraphNode::NULL));
         }
         for (own, new) in own.iter().zip(&new) {
             if own.work.kind() != new.work.kind() {
@@ -151,7 +151,7 @@ fn as_graph(steps: &[Step]) -> Outcome<Arc<Graph>> {
     let graph = Graph::create();
     let mut nodes = Vec::new();
     for step in steps {
-        let after: Vec<usize> = step.after.iter().filter_map(|&place| nodes.get(place).copied()).collect();
+        let after: Vec<CUgraphNode> = step.after.iter().filter_map(|&place| nodes.get(place).copied()).collect();
         let work = if step.enabled { step.work.frozen() } else { Work::Empty };
         nodes.push(graph.add(work, &after)?.id);
     }
@@ -183,7 +183,7 @@ fn instantiate_with_log(
 ) -> Outcome {
     // SAFETY: the caller passes null for what it does not want, or places of that size, as cuda.h demands.
     unsafe {
-        let _ = put(error_node, core::ptr::null_mut());
+        let _ = put(error_node, CUgraphNode::NULL);
         if log_bytes > 0 {
             let _ = put(log, 0);
         }
@@ -212,7 +212,7 @@ struct UpdateInfo {
 const _: () = assert!(size_of::<InstantiateParams>() == 32 && size_of::<UpdateInfo>() == 24);
 
 /// Updates; on failure the second part says why, where there was a graph to look at.
-fn update(exec: CUgraphExec, graph: CUgraph) -> Outcome<Result<(), (c_uint, usize)>> {
+fn update(exec: CUgraphExec, graph: CUgraph) -> Outcome<Result<(), (c_uint, CUgraphNode)>> {
     driver()?;
     Ok(EXECS.get(exec)?.update(&*GRAPHS.get(graph)?))
 }
@@ -257,7 +257,7 @@ export! {
         let made = instantiate(exec, graph, flags);
         // SAFETY: as above.
         unsafe {
-            (*params).error_node = core::ptr::null_mut();
+            (*params).error_node = CUgraphNode::NULL;
             (*params).result = if made.is_ok() { INSTANTIATED } else { NOT_INSTANTIATED };
         }
         made
@@ -287,21 +287,20 @@ export! {
 
     fn cuGraphExecUpdate(exec: CUgraphExec, graph: CUgraph, error_node: *mut CUgraphNode, result: *mut c_uint) {
         let updated = update(exec, graph)?;
-        let (why, node) = updated.err().unwrap_or((UPDATED, 0));
+        let (why, node) = updated.err().unwrap_or((UPDATED, CUgraphNode::NULL));
         present(result)?;
         // SAFETY: not null, and a place for the answer, as cuda.h demands; the other may be null.
         unsafe {
             put(result, why)?;
-            let _ = put(error_node, node as CUgraphNode);
+            let _ = put(error_node, node);
         }
         updated.map_err(|_| CUDA_ERROR_GRAPH_EXEC_UPDATE_FAILURE)
     }
 
     fn cuGraphExecUpdate_v2(exec: CUgraphExec, graph: CUgraph, result: *mut c_void) {
         let updated = update(exec, graph)?;
-        let (why, node) = updated.err().unwrap_or((UPDATED, 0));
-        let error_node = node as CUgraphNode;
-        let info = UpdateInfo { result: why, padding: 0, error_node, error_from: core::ptr::null_mut() };
+        let (why, error_node) = updated.err().unwrap_or((UPDATED, CUgraphNode::NULL));
+        let info = UpdateInfo { result: why, padding: 0, error_node, error_from: CUgraphNode::NULL };
         // SAFETY: the caller passes null or a place for the answer, as cuda.h demands.
         unsafe { put(result.cast(), info) }?;
         updated.map_err(|_| CUDA_ERROR_GRAPH_EXEC_UPDATE_FAILURE)

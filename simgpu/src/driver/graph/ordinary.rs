@@ -47,7 +47,7 @@ macro_rules! setters {
 
 /// The current context, for nodes whose own is not said.
 fn here() -> Outcome<CUcontext> {
-    Ok(crate::driver::current::context()?.id as CUcontext)
+    Ok(crate::driver::current::context()?.id)
 }
 
 setters! {

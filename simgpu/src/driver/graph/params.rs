@@ -224,7 +224,6 @@ pub(super) fn any(params: *mut c_void, into: Option<&Graph>) -> Outcome<Work> {
     if last != 0 {
         return Err(CUDA_ERROR_INVALID_VALUE);
     }
-    let first = |_| read::<*mut c_void>(union);
     match kind {
         TYPE_KERNEL => kernel_v2(union),
         TYPE_MEMCPY => {
@@ -239,10 +238,10 @@ pub(super) fn any(params: *mut c_void, into: Option<&Graph>) -> Outcome<Work> {
             memset(union, context)
         }
         TYPE_HOST => host(union),
-        TYPE_GRAPH => child(first(())?, into),
+        TYPE_GRAPH => child(read(union)?, into),
         TYPE_EMPTY => Ok(Work::Empty),
-        TYPE_WAIT_EVENT => wait(first(())?),
-        TYPE_EVENT_RECORD => record(first(())?),
+        TYPE_WAIT_EVENT => wait(read(union)?),
+        TYPE_EVENT_RECORD => record(read(union)?),
         // The address of an allocation stays for its node's life.
         TYPE_MEM_ALLOC if into.is_none() => Err(CUDA_ERROR_INVALID_VALUE),
         TYPE_MEM_ALLOC => alloc(union),

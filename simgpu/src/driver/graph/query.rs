@@ -9,7 +9,7 @@ use abi::cuda::*;
 use std::ffi::{c_uint, c_void};
 
 /// Answers with a list: how many entries there are where there is no array, else as many as fit, the rest null.
-fn answer<const N: usize>(found: &[[usize; N]], arrays: [*mut CUgraphNode; N], count: *mut usize) -> Outcome {
+fn answer<const N: usize>(found: &[[CUgraphNode; N]], arrays: [*mut CUgraphNode; N], count: *mut usize) -> Outcome {
     present(count)?;
     if arrays.iter().all(|array| array.is_null()) {
         // SAFETY: not null, and the caller's count, as cuda.h demands; so below.
@@ -21,7 +21,7 @@ fn answer<const N: usize>(found: &[[usize; N]], arrays: [*mut CUgraphNode; N], c
         for (array, &value) in arrays.iter().zip(entry) {
             present(*array)?;
             // SAFETY: not null, so an array of `room` places, as cuda.h demands.
-            unsafe { array.add(index).write(value as CUgraphNode) };
+            unsafe { array.add(index).write(value) };
         }
     }
     // SAFETY: as above.
@@ -38,7 +38,7 @@ fn edges(graph: CUgraph, from: *mut CUgraphNode, to: *mut CUgraphNode, count: *m
 /// The nodes on one side of a node's edges.
 fn neighbours(handle: CUgraphNode, out: *mut CUgraphNode, count: *mut usize, before: bool) -> Outcome {
     let node = node(handle)?;
-    let graph = GRAPHS.get(node.graph as CUgraph)?;
+    let graph = GRAPHS.get(node.graph)?;
     let parts = lock(&graph.parts);
     let own = parts.edges.iter().filter(|edge| if before { edge.1 == node.id } else { edge.0 == node.id });
     let found: Vec<_> = own.map(|edge| [if before { edge.0 } else { edge.1 }]).collect();
@@ -128,15 +128,15 @@ export! {
         driver()?;
         let graph = GRAPHS.get(clone)?;
         let parts = lock(&graph.parts);
-        let node = parts.nodes.iter().find(|node| node.origin == original as usize).ok_or(CUDA_ERROR_INVALID_VALUE)?;
+        let node = parts.nodes.iter().find(|node| node.origin == original).ok_or(CUDA_ERROR_INVALID_VALUE)?;
         // SAFETY: as above.
-        unsafe { put(found, node.id as CUgraphNode) }
+        unsafe { put(found, node.id) }
     }
 
     fn cuGraphChildGraphNodeGetGraph(node: CUgraphNode, graph: *mut CUgraph) {
         match &*lock(&self::node(node)?.work) {
             // SAFETY: as above.
-            Work::Child(child) => unsafe { put(graph, child.id as CUgraph) },
+            Work::Child(child) => unsafe { put(graph, child.id) },
             _ => Err(CUDA_ERROR_INVALID_VALUE),
         }
     }

@@ -45,7 +45,7 @@ fn size_of_attribute(attribute: c_uint) -> Option<usize> {
 
 /// What is known of an address.
 struct Pointer {
-    context: usize,
+    context: CUcontext,
     address: CUdeviceptr,
     is_device: bool,
     start: u64,

@@ -1,4 +1,4 @@
-//! What a hook costs: driver calls with and without it, side by side in one governed process.
+//! The cost of a hook: driver calls with and without it, side by side in one governed process.
 //!
 //! `cargo bench --bench hooks` measures on the simulated H200. The program can be taken elsewhere: `hooks --missile PATH`
 //! says which `missile` governs it, `--gpu` takes the machine's own GPU in place of a simulated one.
@@ -80,7 +80,7 @@ struct Pair {
     governed: *mut c_void,
 }
 
-/// What `dlsym` is.
+/// The signature of `dlsym`.
 type LookUp = unsafe extern "C" fn(*mut c_void, *const c_char) -> *mut c_void;
 
 struct Driver {

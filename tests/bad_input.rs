@@ -1,4 +1,4 @@
-//! What is missing, broken or foreign: the program runs, or is not started, and one sentence says why.
+//! Missing, broken and foreign input: the program runs, or is not started, and one sentence says why.
 
 mod harness;
 

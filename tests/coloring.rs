@@ -120,7 +120,7 @@ fn freeing_returns_maps_and_memory() {
     assert_eq!(tenant.finish().code, Some(0));
 }
 
-/// What a tenant says and `top` says of it while it holds its buffers.
+/// The answers of a tenant, and of `top` about it, while it holds its buffers.
 fn held(place: &Place, variables: &[(&str, &str)], sizes: &[&str]) -> (Value, Value) {
     let mut command = place.tenant(&["--class", "ls"], "roundtrip", &["--hold"]);
     let tenant = Held::start_listening(command.args(sizes).envs(variables.iter().copied()));
@@ -165,7 +165,7 @@ fn allocations_outside_the_sizes_asked_for_stay_uncolored() {
 
 static LEAVING: Program = Program::plain("leaving", "coloring/leaving.c").with(&[DRIVER]);
 
-/// What `top` says of a tenant that took a step with its 4 MiB, whose content must be the same after it.
+/// The row of `top` for a tenant that took a step with its 4 MiB, whose content must be the same after it.
 fn after_step(step: &str) -> Value {
     let place = Place::with_table();
     let _arbiter = place.up(&[]);
@@ -207,8 +207,8 @@ fn memory_that_is_only_asked_about_or_handed_to_nowhere_stays_colored() {
 
 static WAYS: Program = Program::plain("ways", "coloring/ways.c").with(&[DRIVER]);
 
-/// What `top` says of a tenant that took 4 MiB in some way and has them, after it found them to be as it wrote them. Once
-/// it gave them back, nothing is left of them.
+/// The row of `top` for a tenant that took 4 MiB in some way and found them to be as it wrote them. Once it gave them
+/// back, nothing is left of them.
 fn taken(way: &str) -> Value {
     taken_beside(way, None)
 }

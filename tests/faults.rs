@@ -24,7 +24,7 @@ struct Fared {
     /// Whether it read back what it wrote; `None` where the driver gave it no memory.
     right: Option<bool>,
     lost: Value,
-    /// What `top` said of it while it had the memory, and after it gave it back.
+    /// The rows of `top` for it while it had the memory, and after it gave it back.
     held: Value,
     freed: Value,
     code: Option<i32>,

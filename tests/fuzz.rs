@@ -35,7 +35,7 @@ fn calls_in_all() -> u64 {
     std::env::var("MISSILE_FUZZ_CALLS").ok().map_or(100_000, |calls| calls.parse().expect("a number of calls"))
 }
 
-/// What the client saw, without its last line, which counts.
+/// Lines of the client, without its last one, which counts.
 #[track_caller]
 fn seen(way: &str, seed: u64, said: &Said) -> Vec<String> {
     assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""), "{way}, seed {seed}");

@@ -132,7 +132,7 @@ mod out_of_reach {
 mod beside {
     use super::*;
 
-    /// What the program says and `top` says of it, with libraries preloaded before Missile's and after it.
+    /// The program's answer and the row of `top` for it, with libraries preloaded before Missile's and after it.
     fn run_beside(before: &[&Path], after: &[&Path]) -> (Value, Shown) {
         let place = Place::with_table();
         let _arbiter = place.up(&[]);

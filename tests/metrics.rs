@@ -46,7 +46,7 @@ fn top_at_rest(place: &Place) -> Value {
     })
 }
 
-/// What a page and `top` say is the same.
+/// Checks that a page and `top` say the same.
 #[track_caller]
 fn assert_agree(page: &Page, top: &Value) {
     let same = |name: &str, labels: &[(&str, &str)], shown: &Value| {
@@ -204,7 +204,7 @@ fn a_port_or_a_path_that_is_taken_is_said_and_no_arbiter_is_left() {
     served.scrape();
 }
 
-/// What `missile doctor` says of the arbiter.
+/// The lines of `missile doctor` about the arbiter.
 fn doctor(place: &Place) -> String {
     let report = said(&mut place.missile(&["doctor", "--json"])).json();
     let check = report["checks"].as_array().unwrap().iter().find(|check| check["name"] == "arbiter").unwrap().clone();

@@ -24,11 +24,11 @@ pub type CUgraphConditionalHandle = u64;
 /// The number of a logical endpoint.
 pub type CUlogicalEndpointId = c_uint;
 
-/// What `cuLaunchHostFunc` runs on the host; given the caller's data.
+/// The host function of `cuLaunchHostFunc`, which gets the caller's data.
 pub type CUhostFn = Option<unsafe extern "C" fn(data: *mut c_void)>;
-/// What `cuStreamAddCallback` runs on the host; given the stream, its status and the caller's data.
+/// The host function of `cuStreamAddCallback`, which gets the stream, its status and the caller's data.
 pub type CUstreamCallback = Option<unsafe extern "C" fn(stream: CUstream, status: CUresult, data: *mut c_void)>;
-/// What `cuStreamBeginRecaptureToGraph` calls for a node that changed; given the old and the new parameters.
+/// The callback of `cuStreamBeginRecaptureToGraph` for a node that changed, which gets its old and new parameters.
 pub type CUgraphRecaptureCallback = Option<
     unsafe extern "C" fn(
         data: *mut c_void,
@@ -78,7 +78,7 @@ pub const CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED: CUresult = 900;
 /// Anything else.
 pub const CUDA_ERROR_UNKNOWN: CUresult = 999;
 
-/// What `cuLaunchKernelEx` takes (cuda.h: `CUlaunchConfig`); the attributes are left opaque.
+/// The shape and the stream of a `cuLaunchKernelEx` (cuda.h: `CUlaunchConfig`); the attributes are left opaque.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct CUlaunchConfig {

@@ -1,4 +1,4 @@
-//! What `libmissile.so` itself exports to its companions, beside the driver's names.
+//! Exports of `libmissile.so` to its companions, beside the driver's names.
 
 use core::ffi::c_int;
 

@@ -43,7 +43,7 @@ pub const CLASS_MEMORY_LOCAL_USER: u32 = 0x40;
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct VersionCheck {
-    /// What to check.
+    /// The check to make.
     pub cmd: u32,
     /// The kernel's answer.
     pub reply: u32,

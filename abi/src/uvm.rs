@@ -105,7 +105,7 @@ pub struct MapExternalAllocation {
     pub base: u64,
     /// How many bytes.
     pub length: u64,
-    /// Where in the object.
+    /// The first byte of the object to map.
     pub offset: u64,
     /// One entry a GPU.
     pub attributes: [MappingAttributes; MAX_GPUS],

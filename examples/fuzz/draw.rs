@@ -47,7 +47,7 @@ unsafe extern "C" fn recaptured(
     0
 }
 
-/// What one call's arguments turned out to be.
+/// The arguments of one call, as they were drawn.
 #[derive(Default)]
 pub struct Draft {
     pub arguments: Vec<u64>,
@@ -66,7 +66,7 @@ pub struct Draft {
     /// The last size drawn, and the host address that a copy goes to.
     pub bytes: u64,
     pub host_target: Option<u64>,
-    /// Where an answer is expected that is a handle.
+    /// Addresses at which the call is to write a handle, and the kind of each.
     pub answers: Vec<(Of, u64)>,
 }
 
@@ -83,7 +83,7 @@ pub struct Draw {
 }
 
 impl Draw {
-    /// What draws from a seed.
+    /// A source of arguments for this seed.
     pub fn new(seed: u64) -> Draw {
         let known = ROWS.iter().map(|row| plain(row.name));
         let unknown = ["", "cu", "cuNothing", "cuMemAlloc_v9", "cuCtxSynchronize", "printf"];

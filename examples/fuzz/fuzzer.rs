@@ -206,7 +206,7 @@ impl Fuzzer {
         })
     }
 
-    /// What a copy to the host brought, where it is done.
+    /// A sample of the bytes that a copy brought to the host; 0 unless it is done.
     fn sample(&self, code: CUresult, ended: Option<CUresult>) -> u64 {
         match (self.draw.draft.host_target, code, ended) {
             (Some(target), CUDA_SUCCESS, None | Some(CUDA_SUCCESS)) if self.pending.is_none() => {

@@ -23,10 +23,10 @@ use fuzzer::Fuzzer;
 use std::error::Error;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
-/// What the program is told.
+/// The program's arguments.
 #[derive(Clone, Debug, clap::Parser)]
 pub struct Arguments {
-    /// What everything follows from
+    /// Seed from which everything follows
     #[arg(long)]
     seed: u64,
     /// How many calls to make

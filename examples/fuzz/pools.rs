@@ -3,7 +3,7 @@
 use crate::random::Random;
 use std::collections::BTreeMap;
 
-/// What a handle is of.
+/// The kind of object that a handle names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(usize)]
 pub enum Of {
@@ -25,7 +25,7 @@ pub enum Of {
     Node,
     Exec,
     Pool,
-    /// What the simulated driver never gives out: arrays, green contexts, endpoints.
+    /// Objects that the simulated driver never gives out: arrays, green contexts, endpoints.
     Other,
 }
 
@@ -52,11 +52,11 @@ pub struct Pools {
     first: Option<u64>,
 }
 
-/// Where the simulated driver's device addresses lie.
+/// Device addresses of the simulated driver.
 const DEVICE: std::ops::Range<u64> = 0x3_0000_0000..0x5000_0000_0000;
-/// Where the simulated driver's handles lie, which it counts.
+/// Handles of the simulated driver, which it counts up.
 const HANDLES: std::ops::Range<u64> = 0x2_0000_0000..DEVICE.start;
-/// Where a process's own addresses lie, as far as the client and the driver's libraries get any. Other words are numbers.
+/// A process's own addresses, as far as the client and the driver's libraries get any. Other words are numbers.
 const OWN: std::ops::Range<u64> = 0x5000_0000_0000..0x8000_0000_0000;
 
 impl Pools {
@@ -111,7 +111,7 @@ impl Pools {
         Some(live.remove(place))
     }
 
-    /// What there is of a kind, oldest first.
+    /// The live handles of a kind, oldest first.
     pub fn live(&self, of: Of) -> &[Held] {
         &self.live[of as usize]
     }

@@ -3,14 +3,14 @@
 use crate::pools::Pools;
 use crate::random::Digest;
 
-/// What the room holds where nothing was written.
+/// The word that fills the room until something is written.
 const UNTOUCHED: u64 = 0xA5A5_A5A5_A5A5_A5A5;
 const WORDS: usize = 4096;
 
 /// Words that one call's arguments may point to.
 pub struct Scratch {
     words: Box<[u64]>,
-    /// What they held before the call.
+    /// Their content before the call.
     before: Box<[u64]>,
     used: usize,
 }

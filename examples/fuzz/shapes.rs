@@ -154,7 +154,7 @@ impl Draw {
         })
     }
 
-    /// What memory to make, or room for the answer.
+    /// Properties of memory to make, or room for the answer.
     pub fn allocation_property(&mut self, row: &Row) -> u64 {
         if row.name == "cuMemGetAllocationPropertiesFromHandle" {
             return self.scratch.room(16);

@@ -5,7 +5,7 @@ use std::ffi::{c_char, c_int, c_uint, c_void};
 
 /// A row of the table.
 pub struct Row {
-    /// What the call is about.
+    /// The subject of the call.
     pub class: &'static str,
     /// How it goes about it.
     pub kind: &'static str,

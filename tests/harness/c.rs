@@ -16,9 +16,9 @@ pub struct Program {
     pub name: &'static str,
     /// Its source, below `tests/`.
     pub source: &'static str,
-    /// What the compiler is told beside the usual.
+    /// Flags of the compiler beside the usual ones.
     pub flags: &'static [&'static str],
-    /// What it needs beside it.
+    /// Programs and libraries that must lie beside it.
     pub needs: &'static [&'static Program],
 }
 

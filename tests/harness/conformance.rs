@@ -1,5 +1,5 @@
-//! What has to hold of each way in: the program does what it does without Missile, and Missile governs it, or says that
-//! it does not.
+//! Checks of each way in: the program does what it does without Missile, and Missile governs it, or says that it does
+//! not.
 //!
 //! The same checks are made of the library as it is and of one that is broken on purpose, which must not pass them.
 
@@ -18,7 +18,7 @@ const MIB: u64 = 1 << 20;
 pub struct Subject {
     /// The folder with the library, in the layout of the build's.
     pub folder: Option<PathBuf>,
-    /// What is wrong with it.
+    /// The fault that it has on purpose.
     pub fault: Option<&'static str>,
 }
 
@@ -39,7 +39,7 @@ impl Subject {
     }
 }
 
-/// What a program said, and what `top` said of it when it had done its work.
+/// A program's output, and the row of `top` for it when it had done its work.
 #[derive(Debug)]
 pub struct Shown {
     pub said: Said,

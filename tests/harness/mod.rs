@@ -70,12 +70,12 @@ impl Place {
         self.root.path().join(name)
     }
 
-    /// Where the table of the simulated H200 belongs.
+    /// The path of the simulated H200's table, there or not.
     pub fn table(&self) -> PathBuf {
         self.path("data").join(H200_TABLE)
     }
 
-    /// Where the region is.
+    /// The path of the region.
     pub fn region(&self) -> PathBuf {
         self.path("run/missile/region")
     }
@@ -164,7 +164,7 @@ impl Place {
         arbiter
     }
 
-    /// What `missile top --once --json` says, where there is an arbiter.
+    /// The answer of `missile top --once --json`, or `None` without an arbiter.
     pub fn top(&self) -> Option<Value> {
         let output = self.missile(&["top", "--once", "--json"]).output().unwrap();
         output.status.success().then(|| serde_json::from_slice(&output.stdout).unwrap())

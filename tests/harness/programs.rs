@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Instant;
 
-/// What a program said and how it ended.
+/// A program's output, and how it ended.
 #[derive(Debug)]
 pub struct Said {
     pub code: Option<i32>,
@@ -92,7 +92,7 @@ impl Held {
         }
     }
 
-    /// What it says up to a line that has `part` in it, with that line, or to its end.
+    /// Its output up to a line that has `part` in it, with that line, or to its end.
     #[track_caller]
     pub fn says_up_to(&self, part: &str) -> String {
         let mut said = String::new();
@@ -124,7 +124,7 @@ impl Held {
         self.child.wait().unwrap();
     }
 
-    /// What else it says until it ends by itself.
+    /// The rest of its output, once it ended by itself.
     #[track_caller]
     pub fn finish(mut self) -> Said {
         drop(self.child.stdin.take());

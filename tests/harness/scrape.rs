@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 
-/// Where metrics are, as `missile up` says it.
+/// The address of metrics, as `missile up` says it.
 #[derive(Clone, Debug)]
 pub struct Served(pub String);
 
@@ -15,7 +15,7 @@ pub trait Stream: Read + Write + Send {}
 impl<T: Read + Write + Send> Stream for T {}
 
 impl Served {
-    /// Where a line such as `metrics at http://127.0.0.1:9400/metrics` says.
+    /// The address in a line such as `metrics at http://127.0.0.1:9400/metrics`.
     #[track_caller]
     pub fn said_in(text: &str) -> Served {
         let mut places = text.lines().filter_map(|line| line.strip_prefix("metrics at "));

@@ -19,9 +19,9 @@ pub struct CUmemcpy3DOperand {
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct CUDA_MEMCPY3D_BATCH_OP {
-    /// Where it comes from.
+    /// The source.
     pub src: CUmemcpy3DOperand,
-    /// Where it goes.
+    /// The destination.
     pub dst: CUmemcpy3DOperand,
     /// Bytes a line, lines, slices.
     pub extent: [usize; 3],

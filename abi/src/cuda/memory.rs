@@ -14,11 +14,11 @@ pub const CU_MEMORYTYPE_ARRAY: c_uint = 3;
 /// `CUDA_MEMCPY2D` and its like: an address that tells by itself where it is (cuda.h: `CU_MEMORYTYPE_UNIFIED`).
 pub const CU_MEMORYTYPE_UNIFIED: c_uint = 4;
 
-/// Where memory lies (cuda.h: `CUmemLocation`).
+/// The place of memory (cuda.h: `CUmemLocation`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct CUmemLocation {
-    /// What `id` counts, as [`CU_MEM_LOCATION_TYPE_DEVICE`].
+    /// The kind of place that `id` counts, as [`CU_MEM_LOCATION_TYPE_DEVICE`].
     pub r#type: c_uint,
     /// A device's ordinal or a host's NUMA node.
     pub id: c_int,
@@ -38,7 +38,7 @@ pub struct CUmemAllocationPropFlags {
     pub reserved: [u8; 4],
 }
 
-/// What memory `cuMemCreate` is to make (cuda.h: `CUmemAllocationProp`).
+/// The properties of memory that `cuMemCreate` is to make (cuda.h: `CUmemAllocationProp`).
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct CUmemAllocationProp {
@@ -46,7 +46,7 @@ pub struct CUmemAllocationProp {
     pub r#type: c_uint,
     /// The kinds of handle that it may be exported as.
     pub requestedHandleTypes: c_uint,
-    /// Where it is to lie.
+    /// The place of the memory.
     pub location: CUmemLocation,
     /// Null on Linux.
     pub win32HandleMetaData: *mut c_void,

@@ -1,6 +1,6 @@
 //! A library that is broken on purpose does not pass the suite: each fault is noticed by a program of it.
 //!
-//! The faults are those of `shim/src/broken.rs`, in a build of the library with the feature `broken`, which does
+//! The faults are those of `shim/src/base/inject.rs`, in a build of the library with the feature `broken`, which does
 //! nothing wrong until `MISSILE_BREAK` asks for it.
 
 mod harness;
@@ -68,7 +68,7 @@ fn noticed(fault: &'static str, check: impl Fn(&Subject)) {
 
 #[test]
 fn every_fault_has_a_program_that_notices_it() {
-    let faults = include_str!("../shim/src/broken.rs").lines().filter(|line| line.starts_with("//! | `"));
+    let faults = include_str!("../shim/src/base/inject.rs").lines().filter(|line| line.starts_with("//! | `"));
     let names = faults.flat_map(|line| line.split('|').nth(1).unwrap().split(", "));
     let names: Vec<&str> =
         names.map(|name| name.trim().trim_matches('`')).filter(|&it| it != "MISSILE_BREAK").collect();

@@ -158,8 +158,8 @@ macro_rules! governed_functions {
             copy box_batch cuMemcpy3DBatchAsync_ptsz(count: usize, ops: *mut c_void, fail: *mut usize, flags: u64, stream: CUstream);
             copy box_batch cuMemcpy3DBatchAsync_v2(count: usize, ops: *mut c_void, flags: u64, stream: CUstream);
             copy box_batch cuMemcpy3DBatchAsync_v2_ptsz(count: usize, ops: *mut c_void, flags: u64, stream: CUstream);
-            copy hinted cuMemcpyWithAttributesAsync(dst: CUdeviceptr, src: CUdeviceptr, size: usize, attr: *mut c_void, stream: CUstream);
-            copy hinted cuMemcpyWithAttributesAsync_ptsz(dst: CUdeviceptr, src: CUdeviceptr, size: usize, attr: *mut c_void, stream: CUstream);
+            copy hinted cuMemcpyWithAttributesAsync(dst: CUdeviceptr, src: CUdeviceptr, bytes: usize, attr: *mut c_void, stream: CUstream);
+            copy hinted cuMemcpyWithAttributesAsync_ptsz(dst: CUdeviceptr, src: CUdeviceptr, bytes: usize, attr: *mut c_void, stream: CUstream);
             copy hinted_box cuMemcpy3DWithAttributesAsync(op: *mut c_void, flags: u64, stream: CUstream);
             copy hinted_box cuMemcpy3DWithAttributesAsync_ptsz(op: *mut c_void, flags: u64, stream: CUstream);
             copy other cuFabricCpyBatchAsync(count: usize, ops: *mut c_void, flags: u64, stream: CUstream);
@@ -220,8 +220,8 @@ macro_rules! governed_functions {
             launch host_function cuStreamAddCallback_ptsz(stream: CUstream, callback: CUstreamCallback, data: *mut c_void, flags: c_uint);
 
             // Graphs: run, made ready, changed, built, gone.
-            graph launch cuGraphLaunch(graph: CUgraphExec, stream: CUstream);
-            graph launch cuGraphLaunch_ptsz(graph: CUgraphExec, stream: CUstream);
+            graph launch cuGraphLaunch(exec: CUgraphExec, stream: CUstream);
+            graph launch cuGraphLaunch_ptsz(exec: CUgraphExec, stream: CUstream);
             graph upload cuGraphUpload(graph: CUgraphExec, stream: CUstream);
             graph upload cuGraphUpload_ptsz(graph: CUgraphExec, stream: CUstream);
             graph instantiate cuGraphInstantiate(exec: *mut CUgraphExec, graph: CUgraph, error_node: *mut CUgraphNode, log: *mut c_char, log_bytes: usize);
@@ -301,10 +301,10 @@ macro_rules! governed_functions {
             stream begin_capture cuStreamBeginRecaptureToGraph_ptsz(stream: CUstream, mode: c_uint, graph: CUgraph, callback: CUgraphRecaptureCallback, data: *mut c_void);
             stream begin_capture cuStreamBeginCaptureToCig(stream: CUstream, params: *mut c_void);
             stream begin_capture cuStreamBeginCaptureToCig_ptsz(stream: CUstream, params: *mut c_void);
-            stream capture cuStreamEndCapture(stream: CUstream, graph: *mut CUgraph);
-            stream capture cuStreamEndCapture_ptsz(stream: CUstream, graph: *mut CUgraph);
-            stream capture cuStreamEndCaptureToCig(stream: CUstream);
-            stream capture cuStreamEndCaptureToCig_ptsz(stream: CUstream);
+            stream end_capture cuStreamEndCapture(stream: CUstream, graph: *mut CUgraph);
+            stream end_capture cuStreamEndCapture_ptsz(stream: CUstream, graph: *mut CUgraph);
+            stream end_capture cuStreamEndCaptureToCig(stream: CUstream);
+            stream end_capture cuStreamEndCaptureToCig_ptsz(stream: CUstream);
             stream capture cuStreamUpdateCaptureDependencies(stream: CUstream, dependencies: *mut CUgraphNode, count: usize, flags: c_uint);
             stream capture cuStreamUpdateCaptureDependencies_ptsz(stream: CUstream, dependencies: *mut CUgraphNode, count: usize, flags: c_uint);
             stream capture cuStreamUpdateCaptureDependencies_v2(stream: CUstream, dependencies: *mut CUgraphNode, edges: *const c_void, count: usize, flags: c_uint);
@@ -324,7 +324,7 @@ macro_rules! governed_functions {
             context create cuCtxAttach(ctx: *mut CUcontext, flags: c_uint);
             context destroy cuCtxDestroy(ctx: CUcontext);
             context destroy cuCtxDestroy_v2(ctx: CUcontext);
-            context destroy cuCtxDetach(ctx: CUcontext);
+            context detach cuCtxDetach(ctx: CUcontext);
             context release cuDevicePrimaryCtxRelease(device: CUdevice);
             context release cuDevicePrimaryCtxRelease_v2(device: CUdevice);
             context release cuDevicePrimaryCtxReset(device: CUdevice);
@@ -378,7 +378,7 @@ macro_rules! governed_functions {
             export endpoint cuLogicalEndpointDestroy(endpoint: CUlogicalEndpointId);
             export endpoint cuLogicalEndpointAddDevice(endpoint: CUlogicalEndpointId, device: CUdevice);
             export bound_handle_on cuLogicalEndpointBindMem(endpoint: CUlogicalEndpointId, device: CUdevice, offset: u64, handle: CUmemGenericAllocationHandle, mem_offset: u64, size: u64, flags: u64);
-            export bound_address_on cuLogicalEndpointBindAddr(endpoint: CUlogicalEndpointId, device: CUdevice, offset: u64, ptr: *mut c_void, size: u64, flags: u64);
+            export bound_address_on cuLogicalEndpointBindAddr(endpoint: CUlogicalEndpointId, device: CUdevice, offset: u64, dptr: *mut c_void, size: u64, flags: u64);
             export endpoint cuLogicalEndpointUnbind(endpoint: CUlogicalEndpointId, device: CUdevice, offset: u64, size: u64);
             export endpoint cuLogicalEndpointExport(handle: *mut c_void, endpoint: CUlogicalEndpointId, kind: c_uint);
             export endpoint cuLogicalEndpointImport(endpoint: CUlogicalEndpointId, handle: *const c_void, kind: c_uint);

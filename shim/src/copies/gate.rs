@@ -3,10 +3,10 @@
 //!
 //! A copy is submitted when its tenant has its turn and no latency-sensitive tenant has just copied. Nothing is put into
 //! any stream, and no copy is cut: pieces without time slices make a small copy wait longer than whole ones do (513 us
-//! instead of 226 on an H200, docs/measurements/2026-11-26-copies.md). So a copy that is submitted is waited for, and a
+//! instead of 226 on an H200). So a copy that is submitted is waited for, and a
 //! latency-sensitive tenant gets less from the gate than from slices.
 
-use crate::life::Joined;
+use crate::tenant::membership::Joined;
 use region::{Class, Engine, Layout, monotonic_nanos};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

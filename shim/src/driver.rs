@@ -1,0 +1,8 @@
+//! The driver as this library uses it: its functions, what it is asked, and what is known of its objects.
+
+pub(crate) mod calls;
+pub(crate) mod capture;
+pub(crate) mod contexts;
+pub(crate) mod loader;
+pub(crate) mod objects;
+pub(crate) mod query;

@@ -1,0 +1,179 @@
+//! The captures of this process: whether any stream is being captured into a graph.
+//!
+//! Then nothing may be waited for or allocated: the driver would refuse it, and the capture would be lost. The driver
+//! tells of one stream only, so every capture is entered as it begins, under a name that means the same in every thread,
+//! and goes when it ends, or with its stream or context.
+
+use super::objects::{Capture, CapturedStream, Generation, OBJECTS, free};
+use super::{calls, query};
+use crate::base::shield;
+use abi::cuda::*;
+
+/// The default stream that a null handle means, by the spelling of the function that was called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NullStream {
+    Legacy,
+    OfThread,
+}
+
+impl NullStream {
+    /// The null stream of a function of this name: the thread's own in the `_ptsz` spelling.
+    pub(crate) const fn of(function: &str) -> Self {
+        let name = function.as_bytes();
+        match name {
+            [.., b'_', b'p', b't', b's', b'z'] => NullStream::OfThread,
+            _ => NullStream::Legacy,
+        }
+    }
+}
+
+/// The name for a stream, given by a handle on this thread. `None` for the legacy stream, which cannot be captured
+/// (cuda.h: `cuStreamBeginCapture`).
+fn name(stream: CUstream, null: NullStream, thread: u32, context: Option<CUcontext>) -> Option<CapturedStream> {
+    match (stream, null) {
+        (CUstream::NULL, NullStream::Legacy) | (CUstream::LEGACY, _) => None,
+        (CUstream::NULL, NullStream::OfThread) | (CUstream::PER_THREAD, _) => {
+            Some(CapturedStream::OfThread(thread, context.unwrap_or(CUcontext::NULL)))
+        }
+        (made, _) => Some(CapturedStream::Made(made)),
+    }
+}
+
+/// The name for a stream on this thread, and its context.
+fn named(stream: CUstream, null: NullStream) -> Option<(CapturedStream, Option<CUcontext>)> {
+    let context = query::current_context();
+    // SAFETY: gettid(2) takes nothing and cannot fail.
+    let thread = unsafe { libc::gettid() } as u32;
+    let name = name(stream, null, thread, context)?;
+    let context = match name {
+        CapturedStream::Made(stream) => query::context_of(stream).or(context),
+        CapturedStream::OfThread(..) => context,
+    };
+    Some((name, context))
+}
+
+/// A capture is to begin in a stream. Entered before it does, so that nobody thinks that there is none.
+pub(crate) fn begin(stream: CUstream, null: NullStream, forward: impl FnOnce() -> CUresult) -> CUresult {
+    let entered = shield::shielded(|| {
+        let (name, context) = named(stream, null)?;
+        // A stream that is captured already refuses, and its entry stays.
+        OBJECTS.captures.change(name, || Capture { context }, |_| ());
+        Some(name)
+    });
+    let result = forward();
+    if result != CUDA_SUCCESS
+        && let Some(name) = entered.flatten()
+    {
+        shield::shielded(|| settle(name));
+    }
+    result
+}
+
+/// A capture is to end in a stream.
+pub(crate) fn end(stream: CUstream, null: NullStream, forward: impl FnOnce() -> CUresult) -> CUresult {
+    let seen = shield::shielded(|| {
+        let (name, _) = named(stream, null)?;
+        OBJECTS.captures.look(name, |_| ()).map(|(generation, ())| (name, generation))
+    });
+    let result = forward();
+    if let Some((name, generation)) = seen.flatten() {
+        shield::shielded(|| match result {
+            CUDA_SUCCESS => OBJECTS.captures.remove_if_still(name, generation),
+            // Some errors end it and some do not, which the driver says.
+            _ => settle(name),
+        });
+    }
+    result
+}
+
+/// Removes the entry of a stream in which no capture goes on.
+fn settle(name: CapturedStream) {
+    OBJECTS.captures.retain(|known, _| *known != name || goes_on(known));
+}
+
+/// A stream is to be destroyed, and a capture in it with it.
+pub(crate) fn stream_destroyed(stream: CUstream, forward: impl FnOnce() -> CUresult) -> CUresult {
+    free(&OBJECTS.captures, CapturedStream::Made(stream), forward)
+}
+
+/// The captures in a context, as they were looked at.
+#[derive(Default)]
+pub(crate) struct Seen(Vec<(CapturedStream, Generation)>);
+
+pub(crate) fn within(context: CUcontext) -> Seen {
+    Seen(OBJECTS.captures.matching(|_, capture| capture.context == Some(context)))
+}
+
+impl Seen {
+    /// They ended with their context.
+    pub(crate) fn forget(self) {
+        for (name, generation) in self.0 {
+            OBJECTS.captures.remove_if_still(name, generation);
+        }
+    }
+}
+
+/// Whether any capture goes on in this process.
+pub(crate) fn any() -> bool {
+    OBJECTS.captures.retain(|name, _| goes_on(name))
+}
+
+/// Whether a capture goes on in a stream whose entry is there. A stream of another thread's own cannot be asked about.
+fn goes_on(name: &CapturedStream) -> bool {
+    match *name {
+        CapturedStream::Made(stream) => is_captured(stream),
+        CapturedStream::OfThread(thread, context) => {
+            // SAFETY: gettid(2) takes nothing and cannot fail.
+            let is_here = unsafe { libc::gettid() } as u32 == thread && query::current_context() == Some(context);
+            !is_here || is_captured(CUstream::PER_THREAD)
+        }
+    }
+}
+
+/// The errors that have to do with captures (cuda.h: `CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED` to `..._WRONG_THREAD`). One
+/// of them is the answer about the legacy stream beside a capture.
+const CAPTURE_ERRORS: std::ops::RangeInclusive<CUresult> = CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED..=908;
+
+/// Whether the driver says that a stream is captured, which lives as long as its entry. Not where it does not say.
+fn is_captured(stream: CUstream) -> bool {
+    let Some(ask) = calls::cuStreamIsCapturing.get() else { return false };
+    let mut status = CU_STREAM_CAPTURE_STATUS_NONE;
+    // SAFETY: the stream lives; the function writes a status.
+    match unsafe { ask(stream, &mut status) } {
+        CUDA_SUCCESS => status != CU_STREAM_CAPTURE_STATUS_NONE,
+        error => CAPTURE_ERRORS.contains(&error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STREAM: CUstream = CUstream::from_addr(0x10);
+    const HERE: Option<CUcontext> = Some(CUcontext::from_addr(0x20));
+
+    #[test]
+    fn the_default_stream_of_a_thread_has_another_name_in_another_thread() {
+        let of = |thread| name(CUstream::PER_THREAD, NullStream::Legacy, thread, HERE);
+        assert_ne!(of(1), of(2));
+        assert_eq!(of(1), name(CUstream::NULL, NullStream::OfThread, 1, HERE));
+    }
+
+    #[test]
+    fn a_stream_that_the_program_made_has_one_name_everywhere() {
+        let names = [1, 2].map(|thread| name(STREAM, NullStream::OfThread, thread, None));
+        assert_eq!(names, [Some(CapturedStream::Made(STREAM)); 2]);
+    }
+
+    #[test]
+    fn the_legacy_stream_has_no_name_since_it_cannot_be_captured() {
+        assert_eq!(name(CUstream::NULL, NullStream::Legacy, 1, HERE), None);
+        assert_eq!(name(CUstream::LEGACY, NullStream::OfThread, 1, HERE), None);
+    }
+
+    #[test]
+    fn the_spelling_of_a_function_says_what_its_null_stream_is() {
+        assert_eq!(NullStream::of("cuStreamBeginCapture_v2_ptsz"), NullStream::OfThread);
+        assert_eq!(NullStream::of("cuStreamBeginCapture_v2"), NullStream::Legacy);
+    }
+}

@@ -1,0 +1,3 @@
+//! Launches of kernels and of graphs.
+
+pub(crate) mod hooks;

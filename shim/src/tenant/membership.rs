@@ -1,0 +1,142 @@
+//! Membership: the region that this process joined, and its place there.
+
+use super::gpus::Gpus;
+use crate::base::{fork, log, shield};
+use crate::driver::query;
+use region::{ColorState, OpenError, Region, Slot, Tenant, Why};
+use settings::{CopyChoice, Settings};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+
+/// A tenant that joined a region. Lives for ever: hooks on other threads may hold it.
+pub(crate) struct Joined {
+    pub(crate) region: Region,
+    pub(crate) slot: usize,
+    pub(crate) settings: Settings,
+    gpus: Gpus,
+}
+
+impl Joined {
+    pub(crate) fn slot(&self) -> &Slot {
+        &self.region.layout().slots[self.slot]
+    }
+
+    pub(crate) fn tenant(&self) -> &Tenant {
+        &self.slot().tenant
+    }
+
+    /// The region's index of the current context's GPU.
+    #[inline]
+    pub(crate) fn current_gpu(&self) -> Option<usize> {
+        self.gpus.current(self.region.layout())
+    }
+}
+
+static JOINED: AtomicPtr<Joined> = AtomicPtr::new(std::ptr::null_mut());
+
+/// The tenant, if this process joined and is not a forked child of one that did.
+#[inline]
+pub(crate) fn joined() -> Option<&'static Joined> {
+    if fork::is_child() {
+        return None;
+    }
+    // SAFETY: null, or a leaked box that is never freed or changed but through its atomics.
+    unsafe { JOINED.load(Ordering::Acquire).as_ref() }
+}
+
+/// Counts one piece of work that was submitted.
+#[inline]
+pub(crate) fn submitted(counter: impl FnOnce(&Tenant) -> &AtomicU64) {
+    if let Some(joined) = joined() {
+        counter(joined.tenant()).fetch_add(1, Ordering::Relaxed);
+        joined.region.layout().header.doorbell.nudge();
+    }
+}
+
+/// Counts one governed call that passed through.
+#[inline]
+pub(crate) fn passed(why: Why) {
+    if let Some(joined) = joined() {
+        joined.tenant().passed.count(why);
+    }
+}
+
+/// Whether `cuInit` came through this library.
+static SEEN_INIT: AtomicBool = AtomicBool::new(false);
+
+/// `cuInit` came through this library.
+pub(crate) fn init_seen() {
+    SEEN_INIT.store(true, Ordering::Relaxed);
+}
+
+/// Counts failures of the library itself, in its tenant.
+pub(crate) fn count_failures() {
+    if let Some(joined) = joined() {
+        (0..shield::take_failures()).for_each(|_| joined.tenant().passed.count(Why::Fault));
+    }
+}
+
+/// The driver is in use. If it was initialised past this library, the process takes a slot all the same, so that its
+/// arbiter and its operator see that it is not governed. Asks nothing of the driver, from inside which it is called.
+pub(crate) fn driver_in_use() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    if SEEN_INIT.load(Ordering::Relaxed) {
+        return;
+    }
+    ONCE.call_once(|| {
+        let (settings, _) = Settings::from_env();
+        log::configure(settings.log, settings.log_file.clone());
+        if fork::settle()
+            && let Ok(joined) = enter(settings)
+        {
+            joined.tenant().color_state.store(ColorState::Bypassed.code(), Ordering::Relaxed);
+        }
+    });
+}
+
+/// Why a region could not be joined.
+#[derive(Debug)]
+pub(crate) enum EnterError {
+    Open(OpenError),
+    NobodyHolds(std::path::PathBuf),
+    Full(std::path::PathBuf),
+}
+
+impl std::fmt::Display for EnterError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            EnterError::Open(error) => error.fmt(f),
+            EnterError::NobodyHolds(path) => {
+                write!(f, "no arbiter holds {}; start one with `missile up`", path.display())
+            }
+            EnterError::Full(path) => write!(f, "{} has no room for another tenant", path.display()),
+        }
+    }
+}
+
+/// Opens the region, takes a slot and fills it in.
+pub(crate) fn enter(settings: Settings) -> Result<&'static Joined, EnterError> {
+    let region = Region::open(&settings.region).map_err(EnterError::Open)?;
+    if !region.arbiter_is_alive() {
+        return Err(EnterError::NobodyHolds(settings.region));
+    }
+    let Ok(slot) = region.layout().join(std::process::id()) else {
+        return Err(EnterError::Full(settings.region));
+    };
+    let joined = Box::leak(Box::new(Joined {
+        region,
+        slot,
+        settings,
+        // Not asked from inside the driver, where the process joins only to show that it is not governed.
+        gpus: Gpus::new(SEEN_INIT.load(Ordering::Relaxed) && query::devices() == 1),
+    }));
+    let (tenant, settings) = (joined.tenant(), &joined.settings);
+    // The process's name and not the calling thread's: who re-joins is the helper thread.
+    tenant.set_name(std::fs::read("/proc/self/comm").unwrap_or_default().trim_ascii_end());
+    tenant.weight.store(settings.weight, Ordering::Relaxed);
+    tenant.color.store(u32::MAX, Ordering::Relaxed);
+    tenant.copies.store((settings.copies != CopyChoice::Off).into(), Ordering::Relaxed);
+    tenant.class.store(settings.class.code(), Ordering::Release);
+    JOINED.store(joined, Ordering::Release);
+    joined.region.layout().header.doorbell.ring_loudly();
+    Ok(joined)
+}

@@ -205,6 +205,19 @@ fn memory_that_is_only_asked_about_or_handed_to_nowhere_stays_colored() {
     }
 }
 
+static CONTEXTS: Program = Program::plain("contexts", "coloring/contexts.c").with(&[DRIVER]);
+
+#[test]
+fn what_another_context_writes_while_memory_leaves_is_not_lost() {
+    let place = Place::with_table();
+    let _arbiter = place.up(&[]);
+    let mut command = place.missile(&["run", "--sim", "h200", "--color", "on", "--"]);
+    let tenant = Held::start_listening(command.arg(CONTEXTS.built()));
+    assert_eq!(tenant.says()["lost"], 0, "bytes that the other context wrote");
+    let shown = place.wait_for_tenant(tenant.id(), "the tenant", |_| true);
+    assert_eq!(shown["passed"]["exported"], 1, "{shown}");
+}
+
 static WAYS: Program = Program::plain("ways", "coloring/ways.c").with(&[DRIVER]);
 
 /// The row of `top` for a tenant that took 4 MiB in some way and found them to be as it wrote them. Once it gave them

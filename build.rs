@@ -23,6 +23,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::create_dir_all(libraries.join("sim"))?;
     fs::copy(built.join("libmissile.so"), libraries.join("libmissile.so"))?;
     fs::copy(built.join("libcuda.so"), libraries.join("sim/libcuda.so.1"))?;
+    // Some programs, such as those of the crate cudarc, ask for this name first. Without it they would find the
+    // machine's own driver.
+    link("libcuda.so.1", &libraries.join("sim/libcuda.so"))?;
     // What is packaged looks where it is installed (packaging/build.sh).
     println!("cargo::rerun-if-env-changed=MISSILE_PACKAGED");
     if env::var_os("MISSILE_PACKAGED").is_none() {
@@ -57,6 +60,14 @@ fn build(workspace: &Path, target_folder: &Path) -> Result<PathBuf, Box<dyn Erro
         return Err("libmissile.so and the simulated driver could not be built: see cargo's messages above".into());
     }
     Ok(results.join("release"))
+}
+
+/// Makes a symbolic link, in place of an earlier build's.
+fn link(target: &str, path: &Path) -> Result<(), Box<dyn Error>> {
+    if path.symlink_metadata().is_ok() {
+        fs::remove_file(path)?;
+    }
+    Ok(std::os::unix::fs::symlink(target, path)?)
 }
 
 /// Has this script run again when anything changes that goes into the libraries.

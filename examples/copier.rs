@@ -3,16 +3,13 @@
 //! `copier bulk SIZE` copies back to back; `copier ls SIZE PERIOD_US` copies once a period. Both end after `--seconds`
 //! and print one line of JSON: how long a copy took (from submission; a copy that is late delays the next), and the bytes a second.
 
-#[allow(dead_code, reason = "the driver is bound once for all clients, and this one only copies")]
-#[path = "../src/demo/driver.rs"]
-mod driver;
 #[path = "../src/percentiles.rs"]
 mod percentiles;
 #[path = "../src/punctual.rs"]
 mod punctual;
 
 use clap::Parser;
-use driver::Driver;
+use client::Driver;
 use percentiles::Latencies;
 use punctual::wait_until;
 use std::error::Error;
@@ -57,14 +54,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         Role::Bulk { size } => (size, None),
         Role::Ls { size, period_us } => (size, Some(Duration::from_micros(period_us))),
     };
-    let driver = Driver::start()?;
-    let (host, device, stream) =
-        (driver.allocate_host(size.as_usize())?, driver.allocate(size.as_usize())?, driver.stream()?);
-    let submit = |stream| match arguments.to_host {
-        false => driver.copy_to_device(device, host, stream),
-        true => driver.copy_to_host(host, device, stream),
+    let context = Driver::start()?.gpu(0)?.primary_context()?;
+    let (host, device, stream) = (context.allocate_host(size)?, context.allocate(size)?, context.stream()?);
+    let submit = || match arguments.to_host {
+        false => stream.copy_to_device(&device, &host),
+        true => stream.copy_to_host(&host, &device),
     };
-    let copy = || submit(stream).and_then(|()| driver.wait(stream));
+    let copy = || submit().and_then(|()| stream.wait());
     copy()?;
     while arguments.after.as_ref().is_some_and(|file| !file.exists()) {
         std::thread::sleep(Duration::from_millis(2));

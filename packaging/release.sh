@@ -4,6 +4,7 @@
 # OUT/bin/missile                  the command line
 # OUT/lib/missile/libmissile.so    the preloaded library, where the command line looks for it
 # OUT/lib/missile/sim/libcuda.so.1 the simulated driver
+# OUT/lib/missile/sim/libcuda.so   a link to it, for programs that ask for that name first
 # OUT/LICENSE-*
 # OUT/missile-VERSION-TARGET.tar.gz  all of that in one folder
 #
@@ -31,6 +32,7 @@ name=missile-${version##*[#@]}-x86_64-unknown-linux-gnu
 install -D "$built/missile" "$out/bin/missile"
 install -D "$libraries/libmissile.so" "$out/lib/missile/libmissile.so"
 install -D "$libraries/sim/libcuda.so.1" "$out/lib/missile/sim/libcuda.so.1"
+ln -s libcuda.so.1 "$out/lib/missile/sim/libcuda.so"
 install -m 644 LICENSE-APACHE LICENSE-MIT "$out/"
 
 files=(bin/missile lib/missile/libmissile.so lib/missile/sim/libcuda.so.1)
@@ -39,5 +41,5 @@ cd "$out"
 "$check" "${files[@]}"
 # The same files give the same archive.
 tar --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 --transform="s,^,$name/," -c \
-    LICENSE-APACHE LICENSE-MIT "${files[@]}" | gzip -9n >"$name.tar.gz"
+    LICENSE-APACHE LICENSE-MIT "${files[@]}" lib/missile/sim/libcuda.so | gzip -9n >"$name.tar.gz"
 printf '%10d  %-12s %s\n' "$(stat -c %s "$name.tar.gz")" "" "$name.tar.gz"

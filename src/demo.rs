@@ -5,7 +5,6 @@
 
 pub mod best_effort;
 pub mod calibration;
-mod driver;
 pub mod gate;
 pub mod latency_sensitive;
 mod notes;
@@ -15,7 +14,7 @@ pub mod rows;
 pub mod stage;
 pub mod streaming;
 
-pub use driver::DriverError;
+use client::DriverError;
 use std::time::Duration;
 
 /// How long tenants work together before anything is counted: until caches are warm, first allocations made, and the

@@ -20,8 +20,9 @@ mod table;
 
 use clap::Parser;
 use fuzzer::Fuzzer;
+use parking_lot::{Condvar, Mutex};
 use std::error::Error;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// The program's arguments.
 #[derive(Clone, Debug, clap::Parser)]
@@ -50,7 +51,7 @@ pub struct Arguments {
 fn take_turns(fuzzer: Fuzzer) {
     let shared = Arc::new((Mutex::new(fuzzer), Condvar::new()));
     let work = |shared: Arc<(Mutex<Fuzzer>, Condvar)>, thread: usize| {
-        let mut fuzzer = shared.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut fuzzer = shared.0.lock();
         while !fuzzer.is_done() {
             if fuzzer.thread == thread {
                 fuzzer.step();
@@ -59,7 +60,7 @@ fn take_turns(fuzzer: Fuzzer) {
                 }
                 shared.1.notify_all();
             } else {
-                fuzzer = shared.1.wait(fuzzer).unwrap_or_else(PoisonError::into_inner);
+                shared.1.wait(&mut fuzzer);
             }
         }
     };
@@ -67,7 +68,7 @@ fn take_turns(fuzzer: Fuzzer) {
     let second = std::thread::spawn(move || work(others, 1));
     work(shared.clone(), 0);
     let _ = second.join();
-    shared.0.lock().unwrap_or_else(PoisonError::into_inner).finish();
+    shared.0.lock().finish();
 }
 
 fn main() -> Result<(), Box<dyn Error>> {

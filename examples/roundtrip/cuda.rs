@@ -1,10 +1,14 @@
 //! The CUDA driver as a program finds it that links to nothing: by name, in one of three ways.
+//!
+//! The ways are what this client is for, so it calls functions at the addresses that they give, which cudarc, with one
+//! way of its own, cannot.
 
-use libloading::Library;
+use client::{DriverError, Extents, Library};
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::ffi::{CString, c_char, c_int, c_uint, c_void};
 use std::ptr::{null, null_mut};
+use units::{Bytes, DeviceVa};
 
 /// How functions are found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -25,18 +29,8 @@ pub struct Failed;
 #[derive(Clone, Copy)]
 pub struct Kernel(*mut c_void);
 
-/// VRAM behind a range: its device address, its length, its physical address.
-#[repr(C)]
-#[derive(Clone, Copy, Default, serde::Serialize)]
-pub struct Extent {
-    va: u64,
-    bytes: u64,
-    phys: u64,
-}
-
-/// What `cuGetProcAddress_v2` is.
+/// The type of `cuGetProcAddress_v2`.
 type ProcAddress = unsafe extern "C" fn(*const c_char, *mut *mut c_void, c_int, u64, *mut c_int) -> c_uint;
-type Extents = unsafe extern "C" fn(u64, u64, *mut Extent, usize) -> c_int;
 
 /// The CUDA version whose functions are asked for.
 const VERSION: c_int = 12_000;
@@ -64,10 +58,8 @@ macro_rules! call {
 
 impl Cuda {
     /// Loads the driver's library.
-    pub fn load(via: Via) -> Result<Cuda, Box<dyn Error>> {
-        // SAFETY: the driver's library is made to be loaded by any program.
-        let library = unsafe { Library::new("libcuda.so.1") }?;
-        Ok(Cuda { library, via, codes: BTreeMap::new() })
+    pub fn load(via: Via) -> Result<Cuda, DriverError> {
+        Ok(Cuda { library: Library::load()?, via, codes: BTreeMap::new() })
     }
 
     /// The worst code of each function called so far.
@@ -83,15 +75,10 @@ impl Cuda {
 
     /// A function, by its name for `cuGetProcAddress` or by its exported one.
     fn find(&self, plain: &str, exported: &str) -> Option<*mut c_void> {
-        let exported = CString::new(exported).ok()?;
-        let look_up = |name: &[u8]| {
-            // SAFETY: what is found is used as an address here.
-            unsafe { self.library.get::<*mut c_void>(name) }.ok().map(|symbol| *symbol)
-        };
         if self.via == Via::Lookup {
-            return look_up(exported.as_bytes_with_nul());
+            return self.library.address(exported);
         }
-        let first = look_up(b"cuGetProcAddress_v2\0")?;
+        let first = self.library.address("cuGetProcAddress_v2")?;
         // SAFETY: the function of this name has this type.
         let first: ProcAddress = unsafe { std::mem::transmute(first) };
         let ask = |by: ProcAddress, name: &str| {
@@ -180,14 +167,9 @@ impl Cuda {
     }
 
     /// The VRAM behind a range, where something in this process knows it.
-    pub fn extents(&self, address: u64, bytes: u64) -> Option<Vec<Extent>> {
-        let this: Library = libloading::os::unix::Library::this().into();
-        // SAFETY: the function of this name has this type.
-        let ask = unsafe { this.get::<Extents>(b"missile_extents\0") }.ok()?;
-        // SAFETY: with no room nothing is written.
-        let count = usize::try_from(unsafe { ask(address, bytes, null_mut(), 0) }).ok()?;
-        let mut extents = vec![Extent::default(); count];
-        // SAFETY: there is room for as many as are said.
-        (unsafe { ask(address, bytes, extents.as_mut_ptr(), count) } as usize == count).then_some(extents)
+    pub fn extents(&self, address: u64, bytes: u64) -> Option<Value> {
+        let extents = Extents::find()?.behind(DeviceVa::new(address), Bytes::new(bytes))?;
+        let shown = extents.iter().map(|extent| json!({ "va": extent.va, "bytes": extent.bytes, "phys": extent.phys }));
+        Some(shown.collect())
     }
 }

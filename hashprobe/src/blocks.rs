@@ -153,7 +153,7 @@ pub(crate) struct Groups {
     pub(crate) unit_of: Vec<u64>,
     /// By group: the places of its lines.
     pub(crate) lines: Vec<Vec<usize>>,
-    /// Where in a unit its groups begin.
+    /// The places in a unit at which its groups begin.
     pub(crate) offsets: Vec<Bytes>,
 }
 

@@ -133,8 +133,8 @@ fn cut(points: &Points, set: &[usize]) -> Option<(Vec<usize>, Vec<usize>)> {
     Some((points_of(low), points_of(high)))
 }
 
-/// Where some numbers are thinnest between two dense places, and how dense it is there as a share of the less dense
-/// of the two; `None` where too few would lie on one side.
+/// Finds the place where some numbers are thinnest between two dense ones, and their density there as a share of that
+/// of the less dense one; `None` where too few would lie on one side.
 fn thinnest(along: &[f32]) -> Option<(f32, f32)> {
     let low = along.iter().copied().fold(f32::INFINITY, f32::min);
     let bin_of = |at: f32| ((at - low) / BIN) as usize + 2;

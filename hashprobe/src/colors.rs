@@ -126,7 +126,7 @@ pub enum NoColors {
     },
 }
 
-/// What a channel function is worth for colouring.
+/// The worth of a channel function for colouring.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Coloring {
     /// The colours at each of [`PAGE_SIZES`]; a size is missing where no page of it could be looked at.

@@ -104,7 +104,7 @@ impl Function {
     }
 }
 
-/// What a file says is no function.
+/// The content of a file is no function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a channel function: {0}")]
 pub struct BadFunction(pub(crate) &'static str);

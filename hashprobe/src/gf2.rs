@@ -131,7 +131,7 @@ impl FromIterator<u64> for Span {
 }
 
 impl Span {
-    /// What is left of a vector after elimination, without the leads of the rows: 0 exactly if the span has it.
+    /// The rest of a vector after elimination, without the leads of the rows: 0 exactly if the span has it.
     pub const fn reduce(&self, mut vector: u64) -> u64 {
         let mut lead = 64;
         while lead > 0 {

@@ -4,7 +4,7 @@
 //! exists, so the separation tells whether there were two humps: the distance of the means over the sum of the
 //! standard deviations. A single Gaussian gives 1.3 and a uniform spread 1.7; an H200's two sides give above 5.
 
-/// Where the cut lies and how good it is.
+/// The cut between two humps and its quality.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Humps {
     /// The first latency that is far.

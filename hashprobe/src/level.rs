@@ -85,7 +85,7 @@ impl fmt::Display for Kind {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Level {
-    /// What the level divides the memory into: `side`, `channel` or `slice`.
+    /// The unit that the level divides the memory into: `side`, `channel` or `slice`.
     pub name: String,
     /// The size below which all addresses are of one class.
     #[serde(rename = "unit_bytes", with = "plain_bytes")]
@@ -103,7 +103,7 @@ pub struct Level {
     pub held_out: u64,
     /// Whether that is enough for anything to be coloured by it.
     pub usable: bool,
-    /// What was tried and how far it got, where the level is not usable.
+    /// The methods that were tried and how far each got, if the level is not usable.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub tried: String,
     /// By class: the colour of the pages that touch it, where this level colours and is no XOR.
@@ -112,7 +112,7 @@ pub struct Level {
     /// The whole of a permutation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub permutation: Option<Permutation>,
-    /// What the data of a lookup are; they lie in a file of their own.
+    /// The description of a lookup's data, which lie in a file of their own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lookup: Option<LutInfo>,
     /// These data.
@@ -161,7 +161,7 @@ impl Level {
         }
     }
 
-    /// What no probe can have found, if anything.
+    /// Names a content that no probe can have found, if there is one.
     pub(crate) fn implausible(&self) -> Option<&'static str> {
         if self.masks.iter().any(|mask| mask.0 == 0 || mask.0 >= 1 << 52) {
             return Some("a mask is 0 or beyond 2^52");

@@ -19,7 +19,7 @@ const WIDTH: f64 = 1280.0;
 const MARGIN: f64 = 28.0;
 /// The widths of the left panels, the pages and the latencies.
 const LEFT: [f64; 2] = [450.0, 600.0];
-/// What is between panels.
+/// The gap between panels.
 const BETWEEN: f64 = 36.0;
 
 /// A picture that could not be written.

@@ -3,160 +3,21 @@
 //! The side is solved first, from few SMs and many lines ([`crate::side`]); then slices and channels, from all SMs
 //! ([`crate::slices`]). What pages can be coloured by follows from those levels that hold ([`crate::colors`]).
 
-use crate::colors::{self, NoColors, PageColors};
+use crate::colors::{self, PageColors};
+use crate::effort::{Effort, Options, Progress};
 use crate::gf2::Span;
 use crate::lines::{self, LINE, Line};
+use crate::refusal::{ProbeError, Uncolorable};
 use crate::slices::{self, Slices};
 use crate::solve::{Solved, Unsolved};
 use crate::survey::Memory;
-use crate::{Bench, BenchError, Function, GpuInfo, Kind, Level, Mask, Measurement, Structure, side};
-use core::fmt;
+use crate::{Bench, Function, GpuInfo, Level, Measurement, Structure, side};
 use core::ops::Range;
 use fastrand::Rng;
 use std::time::Instant;
 use units::{Bytes, Nanos, PhysAddr};
 
-/// How thorough a probe is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Options {
-    /// How many lines the side is solved from.
-    pub samples: usize,
-    /// How many other lines it is checked on.
-    pub held_out: usize,
-    /// How often each of them is timed from each SM; the least latency counts.
-    pub reps: u32,
-    /// Whether slices and channels are looked for beside the side: that takes seconds instead of a part of one.
-    pub slices: bool,
-    /// Chooses the lines: the same seed on the same memory measures the same ones.
-    pub seed: u64,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Options { samples: 8_192, held_out: 65_536, reps: 8, slices: true, seed: 1 }
-    }
-}
-
-/// What a probe is about to do, or has done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
-    /// It will time so many lines.
-    Measuring(usize),
-    /// It has timed so many of them.
-    Measured(usize),
-    /// It sorts so many lines into slices.
-    Sorting(usize),
-    /// It solves for a function, from so many lines.
-    Solving(usize),
-    /// It finds the sides of so many SMs.
-    PlacingSms(u32),
-}
-
-impl fmt::Display for Progress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Progress::Measuring(_) | Progress::Measured(_) => f.write_str("timing lines"),
-            Progress::Sorting(lines) => write!(f, "sorting {lines} lines into slices"),
-            Progress::Solving(lines) => write!(f, "solving the hash from {lines} lines"),
-            Progress::PlacingSms(sms) => write!(f, "finding the sides of {sms} SMs"),
-        }
-    }
-}
-
-/// Why a GPU's pages have only one colour.
-#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
-pub enum Uncolorable {
-    /// The latencies are not of two kinds.
-    #[error(
-        "the latencies form one group, not a near and a far one (separation {separation:.1}, 3 is needed): either the \
-         L2 has one side, or other work disturbed the probe"
-    )]
-    OneHump {
-        /// Distance of the groups' means over the sum of their standard deviations.
-        separation: f64,
-    },
-    /// One kind of latency is rare.
-    #[error("{:.0} % of the lines are far, but two sides hold about half each", 100.0 * .far_share)]
-    Unbalanced {
-        /// The share of far lines.
-        far_share: f64,
-    },
-    /// Near and far lines differ from SM to SM.
-    #[error("only {agreeing} of {sms} SMs agree on which lines belong together")]
-    SmsDisagree {
-        /// How many agree.
-        agreeing: usize,
-        /// How many were asked.
-        sms: usize,
-    },
-    /// Near and far follow no XOR.
-    #[error("near and far lines follow no XOR of physical address bits")]
-    NoXor,
-    /// The best mask does not hold.
-    #[error("the best mask {mask} holds on {:.2} % of {held_out} other lines only, 99.9 % are needed", 100.0 * .accuracy)]
-    Inaccurate {
-        /// The mask.
-        mask: Mask,
-        /// The share of lines it holds on.
-        accuracy: f64,
-        /// Of how many.
-        held_out: usize,
-    },
-    /// A level holds, but no page keeps to a part of its classes.
-    #[error("the hash of the {level}s is known, but {reason}")]
-    Pages {
-        /// The level.
-        level: &'static str,
-        /// Why.
-        reason: NoColors,
-    },
-    /// No function of the slices holds.
-    #[error(
-        "the best function of the {level}s, a {kind}, foretells {:.2} % of {held_out} other units only, 99.9 % are \
-         needed", 100.0 * .accuracy
-    )]
-    Unusable {
-        /// The level.
-        level: &'static str,
-        /// What the function is.
-        kind: Kind,
-        /// The share of lines that it foretells.
-        accuracy: f64,
-        /// Of how many units.
-        held_out: usize,
-    },
-    /// There is not even a lookup.
-    #[error("no function of the {level}s was found")]
-    Unsolved {
-        /// The level.
-        level: &'static str,
-    },
-}
-
-/// What a probe rests on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Effort {
-    /// How many lines the side was to be solved from.
-    pub samples: usize,
-    /// How many of them were left out because SMs disagreed.
-    pub contested: usize,
-    /// How many other lines it was checked on.
-    pub held_out: usize,
-    /// How many of those were timed once more with four times the tries.
-    pub measured_again: usize,
-    /// How often each line was timed from each SM.
-    pub reps: u32,
-    /// How many lines were timed to find slices and channels; 0 where none were found.
-    pub slice_lines: usize,
-    /// How many of the units among them look like no slice that was found; no accuracy counts them.
-    pub strange_units: usize,
-    /// How much memory the lines were taken from.
-    pub memory: Bytes,
-    /// The highest line timed; whether bits above it count is not known.
-    pub highest: PhysAddr,
-}
-
-/// What the L2 is made of, as far as latencies show it.
+/// The layout of the L2, as far as latencies show it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Layout {
     /// The structure of some windows of lines.
@@ -167,14 +28,14 @@ pub struct Layout {
     pub lines: Vec<PhysAddr>,
 }
 
-/// What a probe found.
+/// The finding of a probe.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finding {
-    /// Of which GPU.
+    /// The GPU that was probed.
     pub gpu: GpuInfo,
     /// The levels of the channel hash, the coarsest first; those that do not hold are marked as not usable.
     pub levels: Vec<Level>,
-    /// How many colours tenants' pages can have: see [`Finding::color_level`].
+    /// The number of colours that tenants' pages can have: see [`Finding::color_level`].
     pub colors: u32,
     /// The level that they follow: the side where there is one, as a tenant's SMs have to be of its memory's side; else
     /// the one with the most colours.
@@ -183,61 +44,16 @@ pub struct Finding {
     pub page: Bytes,
     /// The colours of every usable level at every page size.
     pub pages: Vec<PageColors>,
-    /// Why there is only one colour, where there is.
+    /// The reason for which there is only one colour, if there is only one.
     pub uncolorable: Option<Uncolorable>,
     /// The near side of each SM by `%smid`; `None` where it is not known, empty where there are no sides.
     pub sm_side: Vec<Option<u32>>,
-    /// What the L2 is made of; `None` where no slices could be told apart.
+    /// The layout of the L2; `None` where no slices could be told apart.
     pub layout: Option<Layout>,
-    /// What it rests on.
+    /// The measurements that it rests on.
     pub effort: Effort,
-    /// How long it took.
+    /// The time that it took.
     pub took: Nanos,
-}
-
-/// Why a probe found nothing out.
-#[derive(Debug, thiserror::Error)]
-pub enum ProbeError {
-    /// The lines could not be timed.
-    #[error(transparent)]
-    Bench(#[from] BenchError),
-    /// The memory has fewer lines than asked for.
-    #[error("the memory to probe has {lines} lines of 128 B but {wanted} are asked for: free memory, or ask for fewer")]
-    TooLittleMemory {
-        /// How many there are.
-        lines: u64,
-        /// How many are asked for.
-        wanted: usize,
-    },
-    /// Some address bits do not vary in the memory at hand.
-    #[error(
-        "only {free} of the GPU's {vram} can be looked at, and {hidden} of the {bits} address bits that may count do not \
-         vary in it, so the hash would hold for a part of the memory only: end the programs that use the GPU, then \
-         probe again"
-    )]
-    TooFull {
-        /// How much is at hand.
-        free: Bytes,
-        /// How much there is.
-        vram: Bytes,
-        /// How many independent bits cannot be seen.
-        hidden: usize,
-        /// How many there are.
-        bits: usize,
-    },
-    /// No lines are asked for.
-    #[error("samples, held-out lines and tries must all be at least 1")]
-    NothingAsked,
-    /// A measurement has another shape than asked for.
-    #[error("{cells} latencies came back where {blocks} times {lines} were asked for: this is a fault of the bench")]
-    WrongShape {
-        /// How many latencies came.
-        cells: usize,
-        /// How many blocks were asked for.
-        blocks: u32,
-        /// How many lines were asked for.
-        lines: usize,
-    },
 }
 
 /// Measures and solves the channel hash of a GPU. That a GPU has one colour is a finding, not an error.

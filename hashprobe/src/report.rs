@@ -1,4 +1,4 @@
-//! What `missile probe --json` prints.
+//! The output of `missile probe --json`.
 
 use crate::colors::PageColors;
 use crate::{GpuEntry, Level};
@@ -32,6 +32,6 @@ pub struct Report<'a> {
     pub sm_side: &'a [i32],
     /// How long the probe took.
     pub seconds: f64,
-    /// Where the table lies, where it was saved.
+    /// The path of the table, if it was saved.
     pub table: Option<&'a Path>,
 }

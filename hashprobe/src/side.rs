@@ -12,9 +12,10 @@
 //!    wrong where SMs still disagree: nothing is left out of the accuracy;
 //! 5. the near side of every SM is found.
 
+use crate::effort::{Effort, Options, Progress};
 use crate::gf2::{self, Equation};
 use crate::lines::{self, Line};
-use crate::probe::{Effort, Options, ProbeError, Progress, Uncolorable};
+use crate::refusal::{ProbeError, Uncolorable};
 use crate::solve::USABLE;
 use crate::vote::Vote;
 use crate::{Bench, Function, Level, Mask, Measurement, XorHash, sm_sides};

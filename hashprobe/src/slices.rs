@@ -10,9 +10,9 @@
 //! 4. [`solve()`] finds the function of the slices and, where several share a unit, that of the sets of slices that
 //!    units connect: the channels. Units kept out of the solving tell how good they are.
 
+use crate::effort::Progress;
 use crate::fingerprints::Fingerprints;
 use crate::passes::{self, Tries};
-use crate::probe::Progress;
 use crate::solve::{self, Forms, Sample, Solved, Unsolved};
 use crate::survey::{self, Memory, PairsOf};
 use crate::twins::Twins;
@@ -37,7 +37,7 @@ const PAIRS_OF_TWO: usize = 48;
 /// How many lines of known slices go with each measurement of others.
 const ANCHORS: usize = 384;
 
-/// What is known of slices.
+/// The findings about slices.
 pub(crate) struct Slices {
     /// The structure of the windows.
     pub(crate) structure: Structure,

@@ -1,6 +1,6 @@
 //! From lines of known class to the function that gives their classes.
 //!
-//! What a probe finds out is a label for each of some lines: lines of one label are of one class, and which number it
+//! A probe finds out a label for each of some lines: lines of one label are of one class, and which number it
 //! has means nothing. A few per cent of the labels are wrong. [`solve`] looks for the function in this order:
 //!
 //! 1. [`xor`]: each bit of the class is the parity of some address bits;
@@ -34,7 +34,7 @@ pub struct Sample {
     pub class: u32,
 }
 
-/// What is tried, in this order.
+/// The methods, in the order in which they are tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
     /// [`xor`].
@@ -136,7 +136,7 @@ pub enum NoFit {
     },
 }
 
-/// What one method came to.
+/// The outcome of one method.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tried {
     /// The method.
@@ -158,7 +158,7 @@ pub struct Solved {
     pub covered: f64,
     /// Whether the accuracy is at least [`USABLE`].
     pub usable: bool,
-    /// What was tried, in this order.
+    /// The methods that were tried, in this order.
     pub tried: Vec<Tried>,
     /// The masks that are constant on the labels, whether or not they tell all labels apart.
     pub forms: Option<Forms>,
@@ -168,7 +168,7 @@ pub struct Solved {
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("no channel function was found: {}", list(tried))]
 pub struct Unsolved {
-    /// What was tried, in this order.
+    /// The methods that were tried, in this order.
     pub tried: Vec<Tried>,
     /// The masks that are constant on the labels, though they do not tell all labels apart.
     pub forms: Option<Forms>,

@@ -52,7 +52,7 @@ pub enum TableError {
     Implausible {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The fault.
         what: &'static str,
     },
     /// The table is of another card.
@@ -146,7 +146,7 @@ fn checksum_line(content: &str) -> String {
     format!("checksum = \"crc32:{:08x}\"", crc32fast::hash(content.as_bytes()))
 }
 
-/// Where the data of a lookup lie: beside the table.
+/// The path of a lookup's data, beside the table.
 fn data_path(table: &Path, level: &str, info: &LutInfo) -> PathBuf {
     table.with_extension(format!("{level}-{:08x}.lut", info.crc32))
 }

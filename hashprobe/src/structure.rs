@@ -39,7 +39,7 @@ const ON_ONE_SIDE: f64 = 0.95;
 /// The share of lines that must be of the same slice as most of their granule.
 const WHOLE: f64 = 0.8;
 
-/// What an L2 is made of.
+/// The slices of an L2 and how they lie.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Structure {
     /// How many slices were met.
@@ -53,9 +53,9 @@ pub struct Structure {
     pub unit: Bytes,
     /// How many slices alternate in a unit.
     pub slices_per_unit: usize,
-    /// Where in a unit each of them begins.
+    /// The place in a unit at which each of them begins.
     pub offsets: Vec<Bytes>,
-    /// What latencies alone tell.
+    /// The groups that latencies alone tell apart.
     pub(crate) look_alikes: LookAlikes,
     /// The sides; `None` where latencies are of one kind.
     pub sides: Option<Sides>,
@@ -82,7 +82,7 @@ pub struct Sides {
     pub unit: Bytes,
 }
 
-/// What was found before slices that look alike were told apart.
+/// The finding before slices that look alike were told apart.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct LookAlikes {
     /// By line: the cluster of latencies.

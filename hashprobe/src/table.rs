@@ -19,9 +19,9 @@ const UNKNOWN_SIDE: i32 = -1;
 pub struct GpuEntry {
     /// The name of the product.
     pub name: String,
-    /// What tells the card from every other.
+    /// The number that tells the card from every other.
     pub uuid: GpuUuid,
-    /// How many SMs it has.
+    /// The number of SMs.
     pub sms: u32,
 }
 
@@ -110,7 +110,7 @@ impl Table {
         }
     }
 
-    /// Where the table of a GPU lies in a data folder, unless a person says otherwise.
+    /// The path of a GPU's table in a data folder, unless a person says otherwise.
     pub fn default_path(data_dir: &Path, uuid: GpuUuid) -> PathBuf {
         data_dir.join("tables").join(format!("{uuid}.toml"))
     }
@@ -202,7 +202,7 @@ impl Table {
         }
     }
 
-    /// What `missile probe --json` prints; `path` is where the table was saved.
+    /// The output of `missile probe --json`; `path` is where the table was saved.
     pub fn report<'a>(&'a self, path: Option<&'a Path>) -> Report<'a> {
         Report {
             gpu: &self.gpu,
@@ -235,7 +235,7 @@ impl Table {
         }
     }
 
-    /// What no probe can have found, if anything.
+    /// Names a content that no probe can have found, if there is one.
     pub(crate) fn implausible(&self) -> Option<&'static str> {
         if let Some(fault) = self.levels.iter().find_map(Level::implausible) {
             return Some(fault);

@@ -1,4 +1,4 @@
-//! What a probe finds out about GPUs with and without two sides.
+//! The probe's findings about GPUs with and without two sides.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! What the structure of an L2 looks like from latencies: of a recorded H200, and of made-up ones.
+//! The structure of an L2 from its latencies: of a recorded H200, and of made-up ones.
 
 use fastrand::Rng;
 use flate2::read::GzDecoder;

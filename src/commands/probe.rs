@@ -118,16 +118,8 @@ fn check_idle(busy: Busy, force: bool) -> Outcome {
 
 /// A machine without a usable GPU is not a fault.
 fn bench_failure(error: BenchError) -> Failure {
-    use abi::cuda::{CUDA_ERROR_NO_DEVICE, CUDA_ERROR_NOT_SUPPORTED, CUDA_ERROR_SYSTEM_NOT_READY};
     match error {
-        BenchError::NoLibrary(_) | BenchError::NoFunction { .. } | BenchError::NoSuchGpu { .. } => {
-            Failure::impossible(error)
-        }
-        BenchError::Call { code, .. }
-            if [CUDA_ERROR_NO_DEVICE, CUDA_ERROR_NOT_SUPPORTED, CUDA_ERROR_SYSTEM_NOT_READY].contains(&code) =>
-        {
-            Failure::impossible(error)
-        }
+        BenchError::Driver(ref driver) if driver.is_absence() => Failure::impossible(error),
         BenchError::NoPhysicalAddresses | BenchError::UnknownRange { .. } => Failure::impossible(error),
         error => Failure::failed(error),
     }

@@ -1,7 +1,7 @@
 //! `missile tenant`: one of the demo's tenants, an ordinary CUDA program.
 
 use crate::demo::calibration::calibrate;
-use crate::demo::{DriverError, TenantError, best_effort, latency_sensitive, streaming::Reading};
+use crate::demo::{TenantError, best_effort, latency_sensitive, streaming::Reading};
 use crate::failure::{Failure, Outcome};
 use serde::Serialize;
 use std::time::Duration;
@@ -68,7 +68,7 @@ pub fn run(arguments: Arguments) -> Outcome {
 
 fn print(measured: Result<impl Serialize, TenantError>) -> Outcome {
     let measured = measured.map_err(|error| match error {
-        TenantError::Driver(DriverError::NoLibrary(_) | DriverError::NoGpu { .. }) => Failure::impossible(error),
+        TenantError::Driver(ref driver) if driver.is_absence() => Failure::impossible(error),
         error => Failure::failed(error),
     })?;
     println!("{}", serde_json::to_string(&measured).map_err(Failure::failed)?);

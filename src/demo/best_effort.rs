@@ -1,9 +1,9 @@
 //! The best-effort tenant: reads its memory and copies the whole of it to the device anew, both as fast as it can, as a
 //! batch job does that swaps models in and out.
 
-use super::driver::{Driver, DriverError, Event, Stream};
-use super::streaming::{BUFFER_BYTES, Reading, Streaming};
+use super::streaming::{BUFFER, Reading, Streaming};
 use super::{TenantError, WARM_UP, gate};
+use client::{Context, Driver, DriverError, Event, Stream};
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -23,14 +23,14 @@ pub struct Throughput {
 
 /// Works for a time and tells how much was done.
 pub fn work(reading: Reading, time: Duration) -> Result<Throughput, TenantError> {
-    let driver = &Driver::start()?;
-    let streaming = &Streaming::new(driver)?;
-    let (host, device) = (driver.allocate_host(BUFFER_BYTES)?, streaming.buffer());
-    let (kernels, copies) = (driver.stream()?, driver.stream()?);
-    driver.copy_to_device(device, host, copies)?;
-    streaming.launch(driver, reading, kernels)?;
-    driver.wait(copies)?;
-    driver.wait(kernels)?;
+    let context = &Driver::start()?.gpu(0)?.primary_context()?;
+    let streaming = &Streaming::new(context)?;
+    let (host, device) = (&context.allocate_host(BUFFER)?, streaming.buffer());
+    let (kernels, copies) = (&context.stream()?, &context.stream()?);
+    copies.copy_to_device(device, host)?;
+    streaming.launch(reading, kernels)?;
+    copies.wait()?;
+    kernels.wait()?;
     gate::wait_for_go()?;
 
     let started = Instant::now();
@@ -42,42 +42,42 @@ pub fn work(reading: Reading, time: Duration) -> Result<Throughput, TenantError>
     };
     let (kernel_rate, copy_rate) = thread::scope(|scope| {
         let copier = scope.spawn(move || {
-            let copied = driver
+            let copied = context
                 .enter()
-                .and_then(|()| keep_busy(driver, copies, go_on, || driver.copy_to_device(device, host, copies)));
+                .and_then(|()| keep_busy(context, copies, go_on, || copies.copy_to_device(device, host)));
             note_failure(copied)
         });
-        let launched = keep_busy(driver, kernels, go_on, || streaming.launch(driver, reading, kernels));
+        let launched = keep_busy(context, kernels, go_on, || streaming.launch(reading, kernels));
         let launched = note_failure(launched);
         (launched, copier.join())
     });
     let copies_per_s = copy_rate.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-    Ok(Throughput { kernels_per_s: kernel_rate?, copy_gbps: copies_per_s * BUFFER_BYTES as f64 / 1e9 })
+    Ok(Throughput { kernels_per_s: kernel_rate?, copy_gbps: copies_per_s * BUFFER.get() as f64 / 1e9 })
 }
 
 /// Puts work into the stream as long as told, never more than [`IN_FLIGHT`] at a time; returns how much was done a
 /// second, once warm.
 fn keep_busy(
-    driver: &Driver,
-    stream: Stream,
+    context: &Context,
+    stream: &Stream,
     go_on: impl Fn() -> bool,
     mut submit: impl FnMut() -> Result<(), DriverError>,
 ) -> Result<f64, DriverError> {
-    let ends: Vec<Event> = (0..IN_FLIGHT).map(|_| driver.event()).collect::<Result<_, _>>()?;
+    let ends: Vec<Event> = (0..IN_FLIGHT).map(|_| context.event()).collect::<Result<_, _>>()?;
     let started = Instant::now();
     let (mut rounds, mut warm) = (0, None);
     while go_on() {
-        let end = ends[rounds % IN_FLIGHT];
-        driver.wait_for_event(end)?;
+        let end = &ends[rounds % IN_FLIGHT];
+        end.wait()?;
         if warm.is_none() && started.elapsed() >= WARM_UP {
             // All but the other ones in flight are done.
             warm = Some((rounds.saturating_sub(IN_FLIGHT - 1), Instant::now()));
         }
         submit()?;
-        driver.record(end, stream)?;
+        end.record(stream)?;
         rounds += 1;
     }
-    driver.wait(stream)?;
+    stream.wait()?;
     let (before, since) = warm.unwrap_or((0, started));
     Ok((rounds - before) as f64 / since.elapsed().as_secs_f64())
 }

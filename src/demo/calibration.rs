@@ -1,7 +1,7 @@
 //! Fits the tenants' work to the GPU: the same shares of whatever it can do.
 
-use super::driver::{Driver, DriverError};
-use super::streaming::{BUFFER_BYTES, Reading, Streaming};
+use super::streaming::{BUFFER, Reading, Streaming};
+use client::{Driver, DriverError};
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
@@ -27,14 +27,14 @@ pub struct Calibration {
 
 /// Measures how fast half of the SMs read, on an idle GPU.
 pub fn calibrate() -> Result<Calibration, DriverError> {
-    const CLOCK_RATE_KHZ: i32 = 13;
-    let driver = Driver::start()?;
-    let streaming = Streaming::new(&driver)?;
-    let stream = driver.stream()?;
+    let gpu = Driver::start()?.gpu(0)?;
+    let context = gpu.primary_context()?;
+    let streaming = Streaming::new(&context)?;
+    let stream = context.stream()?;
     let time = |passes| -> Result<f64, DriverError> {
         let started = Instant::now();
-        streaming.launch(&driver, Reading { passes, cycles_per_kib: 0 }, stream)?;
-        driver.wait(stream)?;
+        streaming.launch(Reading { passes, cycles_per_kib: 0 }, &stream)?;
+        stream.wait()?;
         Ok(started.elapsed().as_secs_f64())
     };
     time(1)?;
@@ -45,14 +45,14 @@ pub fn calibrate() -> Result<Calibration, DriverError> {
         seconds_per_pass.push((long - short).max(1e-9) / 32.0);
     }
     seconds_per_pass.sort_by(f64::total_cmp);
-    let clock_hz = f64::from(driver.attribute(CLOCK_RATE_KHZ)?) * 1e3;
+    let clock_hz = f64::from(gpu.clock_khz()?) * 1e3;
     let (ls, be) = fit(seconds_per_pass[TRIES / 2], streaming.blocks(), clock_hz);
-    Ok(Calibration { gpu: driver.gpu_name()?, ls, be })
+    Ok(Calibration { gpu: gpu.name()?, ls, be })
 }
 
 fn fit(seconds_per_pass: f64, sms: u32, clock_hz: f64) -> (Reading, Reading) {
     let passes = |seconds: f64, share: f64| (seconds * share / seconds_per_pass).round().max(1.0) as u32;
-    let sm_bytes_per_second = BUFFER_BYTES as f64 / seconds_per_pass / f64::from(sms);
+    let sm_bytes_per_second = BUFFER.get() as f64 / seconds_per_pass / f64::from(sms);
     let cycles_per_kib = (clock_hz * 1024.0 / (LS_SHARE * sm_bytes_per_second)).round() as u32;
     let ls = Reading { passes: passes(LS_SECONDS, LS_SHARE), cycles_per_kib };
     (ls, Reading { passes: passes(BE_SECONDS, 1.0), cycles_per_kib: 0 })
@@ -65,7 +65,7 @@ mod tests {
     #[test]
     fn the_work_follows_from_the_gpus_rate() {
         // 66 SMs that read 4.4 TB/s together, at 1980 MHz.
-        let (ls, be) = fit(BUFFER_BYTES as f64 / 4.4e12, 66, 1.98e9);
+        let (ls, be) = fit(BUFFER.get() as f64 / 4.4e12, 66, 1.98e9);
         assert_eq!(ls, Reading { passes: 10, cycles_per_kib: 76 });
         assert_eq!(be, Reading { passes: 16, cycles_per_kib: 0 });
     }

@@ -1,30 +1,31 @@
 //! The latency-sensitive tenant: a small request every few milliseconds, as an inference server gets them.
 
-use super::driver::{Driver, DriverError};
 use super::streaming::{Reading, Streaming};
 use super::{TenantError, WARM_UP, gate};
 use crate::percentiles::Latencies;
 use crate::punctual::wait_until;
+use client::{Driver, DriverError};
 use std::time::{Duration, Instant};
+use units::Bytes;
 
-const INPUT_BYTES: usize = 1 << 20;
-const OUTPUT_BYTES: usize = 256 << 10;
+const INPUT: Bytes = Bytes::mib(1);
+const OUTPUT: Bytes = Bytes::kib(256);
 /// Requests served before this tenant is ready.
 const FIRST_REQUESTS: u32 = 5;
 
 /// Serves requests that arrive every `period` for a time, and tells how long they took from their arrival on: one that
 /// has to wait for the one before pays for that.
 pub fn serve(reading: Reading, period: Duration, time: Duration) -> Result<Option<Latencies>, TenantError> {
-    let driver = Driver::start()?;
-    let streaming = Streaming::new(&driver)?;
-    let stream = driver.stream()?;
-    let (input, output) = (driver.allocate_host(INPUT_BYTES)?, driver.allocate_host(OUTPUT_BYTES)?);
-    let device = driver.allocate(INPUT_BYTES)?;
+    let context = Driver::start()?.gpu(0)?.primary_context()?;
+    let streaming = Streaming::new(&context)?;
+    let stream = context.stream()?;
+    let (input, output) = (context.allocate_host(INPUT)?, context.allocate_host(OUTPUT)?);
+    let device = context.allocate(INPUT)?;
     let request = || -> Result<(), DriverError> {
-        driver.copy_to_device(device, input, stream)?;
-        streaming.launch(&driver, reading, stream)?;
-        driver.copy_to_host(output, device, stream)?;
-        driver.wait(stream)
+        stream.copy_to_device(&device, &input)?;
+        streaming.launch(reading, &stream)?;
+        stream.copy_to_host(&output, &device)?;
+        stream.wait()
     };
     for _ in 0..FIRST_REQUESTS {
         request()?;

@@ -1,26 +1,28 @@
 //! The kernel of both tenants: reads a buffer, at full speed or at a pace.
 
-use super::driver::{DevicePointer, Driver, DriverError, Kernel, Stream};
+use client::{Context, DeviceMemory, DriverError, Kernel, Launch, Stream};
 use std::ffi::CStr;
+use units::Bytes;
 
 const PTX: &str = concat!(include_str!("stream.ptx"), "\0");
 
-/// How much a tenant reads: more than any L2 holds.
-pub const BUFFER_BYTES: usize = 256 << 20;
+/// The memory that a tenant reads: more than any L2 holds.
+pub const BUFFER: Bytes = Bytes::mib(256);
+/// The threads of a block: as many as an SM runs in one.
+const THREADS: u32 = 1024;
 
 /// The kernel, its buffer, and how it is spread over the GPU.
 pub struct Streaming {
     kernel: Kernel,
-    buffer: DevicePointer,
-    sink: DevicePointer,
-    shared_bytes: u32,
-    blocks: u32,
+    buffer: DeviceMemory,
+    sink: DeviceMemory,
+    shape: Launch,
 }
 
-/// How long and how fast a launch reads.
+/// Length and rate of a launch's reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Reading {
-    /// How often the buffer is read.
+    /// The number of times that the buffer is read.
     pub passes: u32,
     /// The clock cycles that each SM spends at least on each KiB; 0 for full speed.
     pub cycles_per_kib: u32,
@@ -28,36 +30,35 @@ pub struct Reading {
 
 impl Streaming {
     /// Loads the kernel and takes memory for it.
-    pub fn new(driver: &Driver) -> Result<Streaming, DriverError> {
-        const MULTIPROCESSOR_COUNT: i32 = 16;
-        const MAX_SHARED_MEMORY_PER_BLOCK_OPTIN: i32 = 97;
+    pub fn new(context: &Context) -> Result<Streaming, DriverError> {
+        let gpu = context.gpu();
         // All the shared memory of an SM, so that two blocks never share one.
-        let shared_bytes = driver.attribute(MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?;
+        let shared = gpu.shared_memory_of_a_block()?;
+        // Half of the GPU, so that both tenants fit beside each other.
+        let blocks = (gpu.sms()? / 2).max(1);
         let ptx = CStr::from_bytes_with_nul(PTX.as_bytes()).unwrap_or_default();
         Ok(Streaming {
-            kernel: driver.kernel(ptx, c"missile_stream", shared_bytes)?,
-            buffer: driver.allocate(BUFFER_BYTES)?,
-            sink: driver.allocate(4)?,
-            shared_bytes,
-            // Half of the GPU, so that both tenants fit beside each other.
-            blocks: (driver.attribute(MULTIPROCESSOR_COUNT)? / 2).max(1),
+            kernel: context.kernel(ptx, c"missile_stream", shared)?,
+            buffer: context.allocate(BUFFER)?,
+            sink: context.allocate(Bytes::new(4))?,
+            shape: Launch { blocks, threads: THREADS, shared },
         })
     }
 
-    /// How many SMs a launch occupies.
+    /// The number of SMs that a launch occupies.
     pub fn blocks(&self) -> u32 {
-        self.blocks
+        self.shape.blocks
     }
 
-    /// The buffer that is read, of [`BUFFER_BYTES`].
-    pub fn buffer(&self) -> DevicePointer {
-        self.buffer
+    /// The memory that is read, of [`BUFFER`]'s size.
+    pub fn buffer(&self) -> &DeviceMemory {
+        &self.buffer
     }
 
     /// Launches the kernel in the stream.
-    pub fn launch(&self, driver: &Driver, reading: Reading, stream: Stream) -> Result<(), DriverError> {
+    pub fn launch(&self, reading: Reading, stream: &Stream) -> Result<(), DriverError> {
         let Reading { mut passes, mut cycles_per_kib } = reading;
-        let (mut base, mut bytes, mut sink) = (self.buffer, BUFFER_BYTES as u64, self.sink);
+        let (mut base, mut bytes, mut sink) = (self.buffer.va().get(), BUFFER.get(), self.sink.va().get());
         let mut arguments = [
             (&raw mut base).cast(),
             (&raw mut bytes).cast(),
@@ -65,7 +66,8 @@ impl Streaming {
             (&raw mut cycles_per_kib).cast(),
             (&raw mut sink).cast(),
         ];
-        // SAFETY: these are the kernel's parameters, in order and of its types.
-        unsafe { driver.launch(self.kernel, self.blocks, self.shared_bytes, &mut arguments, stream) }
+        // SAFETY: these are the kernel's parameters, in order and of its types. Both allocations are this value's, and
+        // the driver frees one only when no kernel runs any more that was launched before.
+        unsafe { stream.launch(&self.kernel, self.shape, &mut arguments) }
     }
 }

@@ -1,18 +1,16 @@
-//! Whether there is a driver, whether it starts, and whether Missile knows it.
+//! The check of the driver: that there is one, that it starts, and that Missile knows it.
 
 use super::case::{Case, NotAsked};
 use super::report::Finding;
 use super::witness::{Testimony, mapped};
 use abi::DriverVersion;
-use abi::cuda::{CUDA_SUCCESS, CUresult};
-use libloading::Library;
+use client::{Driver, DriverError, Gpu, Library};
 use serde::{Deserialize, Serialize};
-use std::ffi::{CStr, c_char, c_int, c_uint};
+use std::error::Error;
 
 const LIBRARY: &str = "libcuda.so.1";
-const COMPUTE_MODE: c_int = 20;
 
-/// What the driver said when it was started.
+/// The driver's answer to being started.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
@@ -21,12 +19,19 @@ pub enum Answer {
         /// The dynamic linker's words.
         why: String,
     },
+    /// Programs that load the driver by another name get another library.
+    TwoLibraries {
+        /// The path of each library that is called like the driver.
+        libraries: Vec<String>,
+        /// The other name.
+        name: String,
+    },
     /// `cuInit` failed.
     Refused {
         /// The library's path.
         library: String,
         /// The driver's code.
-        code: CUresult,
+        code: u32,
         /// The driver's word for it, if it has one.
         name: String,
     },
@@ -46,23 +51,21 @@ pub struct SeenGpu {
     pub name: String,
     /// `GPU-` and the UUID.
     pub uuid: String,
-    /// Who may use it at the same time, as cuda.h's `CUcomputemode`.
-    pub compute_mode: Option<c_int>,
+    /// The rule for who may use it at the same time, as cuda.h's `CUcomputemode`.
+    pub compute_mode: Option<i32>,
 }
 
 impl Answer {
     /// Starts the driver in this process.
     pub fn of_this_process() -> Answer {
-        let missing = |error: libloading::Error| Answer::Missing { why: error.to_string() };
-        // SAFETY: libcuda.so.1 is the system's CUDA driver, whose constructors every CUDA program runs.
-        let library = match unsafe { Library::new(LIBRARY) } {
-            Ok(library) => library,
-            Err(error) => return missing(error),
-        };
-        start(&library).unwrap_or_else(missing)
+        start().unwrap_or_else(|error| match error {
+            DriverError::Refused { code, name, .. } => Answer::Refused { library: path(), code, name },
+            DriverError::TwoLibraries { name } => Answer::TwoLibraries { libraries: mapped("libcuda.so"), name },
+            error => Answer::Missing { why: error.source().map_or_else(|| error.to_string(), ToString::to_string) },
+        })
     }
 
-    /// What a witness heard from it.
+    /// The answer that a witness heard.
     pub fn from_testimony(testimony: Testimony) -> Result<Answer, NotAsked> {
         let last = testimony.stdout.lines().last().unwrap_or_default();
         serde_json::from_str(last).map_err(|_| match testimony.stderr.lines().last() {
@@ -80,68 +83,26 @@ impl Answer {
     }
 }
 
-fn start(library: &Library) -> Result<Answer, libloading::Error> {
-    let path = mapped("libcuda.so").pop().unwrap_or_else(|| LIBRARY.to_owned());
-    // SAFETY: the signatures here and below are those of cuda.h, and the library outlives the pointers.
-    let init = unsafe { library.get::<unsafe extern "C" fn(c_uint) -> CUresult>(b"cuInit\0") }?;
-    // SAFETY: cuInit takes no pointers.
-    match unsafe { init(0) } {
-        CUDA_SUCCESS => Ok(Answer::Started { library: path, gpus: seen_gpus(library)? }),
-        code => Ok(Answer::Refused { library: path, code, name: name_of(library, code)? }),
-    }
+fn start() -> Result<Answer, DriverError> {
+    let library = Library::load()?;
+    library.init()?;
+    let driver = Driver::of(&library)?;
+    let gpus = (0..driver.gpu_count()?).filter_map(|index| seen(driver.gpu(index).ok()?).ok()).collect();
+    Ok(Answer::Started { library: path(), gpus })
 }
 
-fn name_of(library: &Library, code: CUresult) -> Result<String, libloading::Error> {
-    type NameOf = unsafe extern "C" fn(CUresult, *mut *const c_char) -> CUresult;
-    // SAFETY: as in `start`.
-    let name_of = unsafe { library.get::<NameOf>(b"cuGetErrorName\0") }?;
-    let mut name = std::ptr::null();
-    // SAFETY: `name` is a live pointer to write to.
-    let known = unsafe { name_of(code, &mut name) } == CUDA_SUCCESS && !name.is_null();
-    // SAFETY: the driver's names are NUL-terminated and are never freed.
-    Ok(if known { unsafe { CStr::from_ptr(name) }.to_string_lossy().into_owned() } else { String::new() })
+/// The path of the driver's library, once it is loaded.
+fn path() -> String {
+    mapped("libcuda.so").pop().unwrap_or_else(|| LIBRARY.to_owned())
 }
 
-fn seen_gpus(library: &Library) -> Result<Vec<SeenGpu>, libloading::Error> {
-    type Count = unsafe extern "C" fn(*mut c_int) -> CUresult;
-    type Get = unsafe extern "C" fn(*mut c_int, c_int) -> CUresult;
-    type Name = unsafe extern "C" fn(*mut c_char, c_int, c_int) -> CUresult;
-    type Uuid = unsafe extern "C" fn(*mut [u8; 16], c_int) -> CUresult;
-    type Attribute = unsafe extern "C" fn(*mut c_int, c_int, c_int) -> CUresult;
-    // SAFETY: as in `start`.
-    let (count, get, name_of, uuid_of, attribute) = unsafe {
-        (
-            library.get::<Count>(b"cuDeviceGetCount\0")?,
-            library.get::<Get>(b"cuDeviceGet\0")?,
-            library.get::<Name>(b"cuDeviceGetName\0")?,
-            library.get::<Uuid>(b"cuDeviceGetUuid_v2\0")?,
-            library.get::<Attribute>(b"cuDeviceGetAttribute\0")?,
-        )
-    };
-    let mut number = 0;
-    // SAFETY: a live integer to write to.
-    unsafe { count(&mut number) };
-    let seen = |ordinal| {
-        let (mut device, mut name, mut uuid, mut mode) = (0, [0u8; 256], [0u8; 16], 0);
-        // SAFETY: each pointer leads to a live place of the size that is named; the driver ends the name with a NUL.
-        unsafe {
-            if get(&mut device, ordinal) != CUDA_SUCCESS || uuid_of(&mut uuid, device) != CUDA_SUCCESS {
-                return None;
-            }
-            name_of(name.as_mut_ptr().cast(), name.len() as c_int - 1, device);
-            let is_known = attribute(&mut mode, COMPUTE_MODE, device) == CUDA_SUCCESS;
-            Some(SeenGpu {
-                name: CStr::from_bytes_until_nul(&name).unwrap_or_default().to_string_lossy().into_owned(),
-                uuid: hashprobe::GpuUuid(uuid).to_string(),
-                compute_mode: is_known.then_some(mode),
-            })
-        }
-    };
-    Ok((0..number).filter_map(seen).collect())
+fn seen(gpu: Gpu) -> Result<SeenGpu, DriverError> {
+    let uuid = hashprobe::GpuUuid(gpu.uuid()?).to_string();
+    Ok(SeenGpu { name: gpu.name().unwrap_or_default(), uuid, compute_mode: gpu.compute_mode().ok() })
 }
 
-/// What to do about an answer of `cuInit`.
-const FIXES: &[(CUresult, &str)] = &[
+/// Advice for answers of `cuInit`.
+const FIXES: &[(u32, &str)] = &[
     (34, "this is the CUDA toolkit's stub, which only links: take the folder `stubs` out of LD_LIBRARY_PATH"),
     (100, "see whether `nvidia-smi` lists a GPU, and whether CUDA_VISIBLE_DEVICES hides it"),
     (802, "start the fabric manager of a machine with NVSwitch: `systemctl start nvidia-fabricmanager`"),
@@ -167,6 +128,13 @@ pub fn check(case: &Case) -> Finding {
             "install the NVIDIA driver; in a container, have its runtime bring it (`--gpus all`); without a GPU, \
              try a simulated one with --sim h200",
         ),
+        Ok(Answer::TwoLibraries { libraries, name }) => Finding::bad(
+            format!(
+                "programs that load {name} get another driver than those that load {LIBRARY} ({})",
+                libraries.join(", ")
+            ),
+            "take the folder of the one that is not the driver, such as `stubs` of the CUDA toolkit, out of LD_LIBRARY_PATH",
+        ),
         Ok(Answer::Refused { library, code, name }) => {
             let fix = FIXES.iter().find(|(known, _)| known == code).map(|(_, fix)| *fix);
             Finding::bad(
@@ -178,7 +146,7 @@ pub fn check(case: &Case) -> Finding {
     }
 }
 
-/// Whether Missile knows the kernel interface of a driver that runs.
+/// Checks that Missile knows the kernel interface of a driver that runs.
 fn known(driver: &str, library: &str, version: Option<&str>) -> Finding {
     let parsed = version.and_then(|text| text.parse::<DriverVersion>().ok());
     match (parsed, version) {

@@ -15,7 +15,7 @@ use units::PhysAddr;
 const BLOCK_BITS: u32 = 8;
 /// An entry that is not known.
 const UNKNOWN: u32 = u32::MAX;
-/// What the bytes begin with: their format.
+/// The first bytes, which name the format.
 const MAGIC: &[u8; 8] = b"HASHLUT1";
 
 /// A table from the address bits that matter to a class.
@@ -30,7 +30,7 @@ pub struct Lut {
     blocks: Vec<Vec<u32>>,
 }
 
-/// What a table file says of a lookup; the data are elsewhere.
+/// The entry of a lookup in a table file; the data are elsewhere.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LutInfo {

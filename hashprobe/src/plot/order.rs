@@ -94,7 +94,7 @@ fn is_flipped(finding: &Finding, layout: &Layout) -> bool {
     2 * same < layout.lines.len()
 }
 
-/// What is not known comes last.
+/// The sort key of a side: one that is not known comes last.
 fn last(side: Option<u32>) -> u32 {
     side.unwrap_or(u32::MAX)
 }

@@ -13,7 +13,7 @@ const PAGE: Bytes = Bytes::kib(4);
 const PAGES: usize = 64;
 /// The height of a page.
 const ROW: f64 = 11.0;
-/// Where, from the left, the columns begin.
+/// The left edges of the columns.
 const SIDES_AT: f64 = 84.0;
 const CELLS_AT: f64 = 104.0;
 /// The width of the column of sides, and that of colours.
@@ -31,9 +31,9 @@ pub(super) fn draw(svg: &mut Svg, finding: &Finding, table: &Table, (x, y): (f64
     down
 }
 
-/// What a cell is of, and the sides and lines in it.
+/// A cell: its class, and the sides and lines in it.
 struct Cell {
-    /// What is written in it; empty where that is not known.
+    /// The text in it; empty where that is not known.
     name: String,
     /// The number that its colour goes by.
     number: Option<usize>,
@@ -114,7 +114,7 @@ fn draw_sides(svg: &mut Svg, finding: &Finding, table: &Table, at: (f64, f64), w
     Grid { at: (at.0, y), width, things: 0, cell_bytes }.draw(svg, &pages, table, cell)
 }
 
-/// Where cells lie.
+/// The places of the cells.
 struct Grid {
     at: (f64, f64),
     width: f64,

@@ -4,7 +4,7 @@
 pub(super) const SIDES: [&str; 2] = ["#0072b2", "#e69f00"];
 /// Latencies where there are no sides.
 pub(super) const NO_SIDE: &str = "#555";
-/// What is not known.
+/// The colour of everything that is not known.
 pub(super) const UNKNOWN: &str = "#c8c8c8";
 /// Lines and ticks.
 pub(super) const RULE: &str = "#888";

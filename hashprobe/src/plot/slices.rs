@@ -1,4 +1,4 @@
-//! What each slice looks like to each SM: a heat map.
+//! A heat map of the latency of each slice from each SM.
 
 use super::order::{Ordered, runs};
 use super::palette;
@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 const STEPS: usize = 48;
 /// The height of the map, as far as its rows allow that.
 const HEIGHT: f64 = 690.0;
-/// What the labels of rows take.
+/// The width of the rows' labels.
 const LABELS: f64 = 56.0;
 /// The gap between sides.
 const GAP: f64 = 4.0;

@@ -1,4 +1,4 @@
-//! What one SM sees, and the side of each.
+//! The latencies that one SM sees, and the side of each SM.
 
 use super::order::Ordered;
 use super::palette;

@@ -39,7 +39,7 @@ impl Svg {
         self.text
     }
 
-    /// What follows is one thing, of some class, until [`Svg::close`].
+    /// Begins a group of some class, which ends with [`Svg::close`].
     pub(super) fn open(&mut self, class: &str) {
         self.put(format_args!("<g class=\"{}\">\n", escape(class)));
     }
@@ -58,7 +58,7 @@ impl Svg {
         self.text.push_str("</g>\n");
     }
 
-    /// What is said of the whole, or of what was opened last, when a pointer rests on it.
+    /// Gives the group that was opened last, or the whole, the text that shows when a pointer rests on it.
     pub(super) fn title(&mut self, title: &str) {
         self.put(format_args!("<title>{}</title>\n", escape(title)));
     }

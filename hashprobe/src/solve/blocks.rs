@@ -15,7 +15,7 @@
 //! [`super::xor`] finds the parities; lines that lie alone help where their class and place are of one order only.
 //! At last every sample has a vote on the class of its place in its order.
 //!
-//! Where the parities are of address bits below the size of a block, the order changes inside blocks and none come
+//! If the parities are of address bits below the size of a block, the order changes inside blocks and none come
 //! back. Then the lines of one class at one place of their blocks stand for one order each, whichever it is: the
 //! parities must be constant on them. This needs no two orders with the same class at the same place.
 
@@ -183,7 +183,7 @@ fn place_of(at: PhysAddr, unit: u64, length: usize) -> (u64, usize) {
     (units / length as u64, (units % length as u64) as usize)
 }
 
-/// What the selectors are parities of.
+/// The number whose bits the selectors are parities of.
 fn coordinate(at: PhysAddr, block: u64, unit: u64, over: Over) -> PhysAddr {
     match over {
         Over::Block => PhysAddr::new(block),

@@ -21,7 +21,7 @@
 //!    step is left in any single bit;
 //! 3. where `m` is even, a weight of `m / 2` steps the same on and back; what is left in the end is one more parity.
 //!
-//! Where some masks divide the classes into groups of equal size, as the side does with the slices of an H200, each
+//! If some masks divide the classes into groups of equal size, as the side does with the slices of an H200, each
 //! group has a ring of its own. On the chips measured so far the parities and weights are the same in all of them, so
 //! that the pairs of all groups are taken together, once their rings are turned the same way round; where that finds
 //! nothing, each group is solved alone.
@@ -248,7 +248,7 @@ struct Peeled {
     halves: bool,
 }
 
-/// What became of a direction.
+/// The outcome for a direction.
 enum Outcome {
     /// The parities found account for its steps.
     Explained,

@@ -8,7 +8,7 @@ use units::{Bytes, DeviceVa, PhysAddr};
 pub const SIDE_MASK: u64 = 0x1C_BD6A_B000;
 pub const UUID: GpuUuid = GpuUuid([0x5A; 16]);
 
-/// What is added to a physical address to give the virtual one.
+/// The difference of a virtual address and its physical one.
 const VA_BASE: u64 = 0x7000_0000_0000;
 
 pub struct MadeUpGpu {
@@ -16,7 +16,7 @@ pub struct MadeUpGpu {
     memory: Vec<Stretch>,
     /// The side of a physical address.
     side: Box<dyn Fn(u64) -> bool>,
-    /// What a far line costs more than a near one.
+    /// The cycles that a far line costs more than a near one.
     pub far_extra: u32,
     /// How likely one try meets other work, which costs it 170 cycles.
     pub disturbance: f64,

@@ -1,8 +1,8 @@
 //! Where the libraries lie that programs are given.
 //!
-//! Every folder that is looked into has the same layout: `libmissile.so`, and `sim/libcuda.so.1` for simulated GPUs.
-//! The simulator has a folder of its own because that folder goes into `LD_LIBRARY_PATH`. Looked into are, in this
-//! order: `$MISSILE_LIB_DIR`, which then must have what is asked for; `lib` beside the executable; `../lib/missile`
+//! Every folder that is looked into has the same layout: `libmissile.so`, and `sim/libcuda.so.1` for simulated GPUs,
+//! with a link `sim/libcuda.so` to it, the name that programs of the crate cudarc ask for first. The simulator has a
+//! folder of its own because that folder goes into `LD_LIBRARY_PATH`. Looked into are, in this order: `$MISSILE_LIB_DIR`, which then must have what is asked for; `lib` beside the executable; `../lib/missile`
 //! beside the executable's folder, as an installation has it; and the folder of the build, unless that was made to be
 //! packaged.
 

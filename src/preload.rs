@@ -43,14 +43,24 @@ fn link_in(runtime: &Path, library: &Path) -> Result<PathBuf, FolderError> {
     let folder = runtime.join(format!("lib-{:016x}", hasher.finish()));
     private_folder::make_private(runtime)?;
     private_folder::make_private(&folder)?;
-    let link = folder.join(library.file_name().unwrap_or_default());
-    match symlink(library, &link) {
-        // The folder is this user's alone and its name is made from the target, so a link there is the right one.
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            Err(FolderError::Io { path: link, source: error })
+    let name = library.file_name().unwrap_or_default();
+    // A folder of the simulated driver has its name without a version, too.
+    for name in [Some(name), without_version(name)].into_iter().flatten() {
+        let link = folder.join(name);
+        match symlink(library, &link) {
+            // The folder is this user's alone and its name is made from the target, so a link there is the right one.
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(FolderError::Io { path: link, source: error });
+            }
+            _ => {}
         }
-        _ => Ok(link),
     }
+    Ok(folder.join(name))
+}
+
+/// The name that a library of version 1 is linked to by.
+fn without_version(name: &OsStr) -> Option<&OsStr> {
+    name.as_bytes().strip_suffix(b".1").map(OsStr::from_bytes)
 }
 
 fn can_be_listed(path: &Path) -> bool {
@@ -89,5 +99,14 @@ mod tests {
             assert_eq!(fs::read_to_string(&link).unwrap(), name);
             assert_eq!(link_in(&root.path().join("runtime"), &library).unwrap(), link, "the second time as well");
         }
+    }
+
+    #[test]
+    fn a_driver_that_no_list_can_hold_is_found_without_its_version_too() {
+        let root = tempfile::tempdir().unwrap();
+        let driver = root.path().join("libcuda.so.1");
+        fs::write(&driver, "driver").unwrap();
+        let link = link_in(&root.path().join("runtime"), &driver).unwrap();
+        assert_eq!(fs::read_to_string(link.with_file_name("libcuda.so")).unwrap(), "driver");
     }
 }

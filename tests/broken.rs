@@ -46,7 +46,9 @@ fn folder() -> &'static Path {
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(folder.join("sim")).unwrap();
         symlink(built.join("release/libmissile.so"), folder.join("libmissile.so")).unwrap();
-        symlink(libraries().join("sim/libcuda.so.1"), folder.join("sim/libcuda.so.1")).unwrap();
+        for name in ["sim/libcuda.so.1", "sim/libcuda.so"] {
+            symlink(libraries().join(name), folder.join(name)).unwrap();
+        }
         folder
     })
 }

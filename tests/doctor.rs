@@ -243,6 +243,20 @@ fn a_driver_that_refuses_is_explained() {
 }
 
 #[test]
+fn two_drivers_under_two_names_are_both_named() {
+    let place = healthy();
+    let mut command = with_driver(&place, "int cuInit(unsigned flags) { return 0; }\n");
+    let folder = place.path("driver");
+    fs::copy(folder.join("libcuda.so.1"), folder.join("libcuda.so")).unwrap();
+    let bad = not_ok(&said(&mut command));
+    let (driver, path) = (named(&bad, "driver"), folder.to_str().unwrap());
+    for name in [format!("{path}/libcuda.so,"), format!("{path}/libcuda.so.1")] {
+        assert!(driver["detail"].as_str().unwrap().contains(&name), "{driver}");
+    }
+    assert!(driver["fix"].as_str().unwrap().contains("LD_LIBRARY_PATH"), "{driver}");
+}
+
+#[test]
 fn a_driver_that_crashes_does_not_end_the_doctor() {
     let place = healthy();
     let bad = not_ok(&said(&mut with_driver(&place, "int cuInit(unsigned flags) { __builtin_trap(); }\n")));

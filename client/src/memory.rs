@@ -15,7 +15,7 @@ unsafe impl Word for u32 {}
 // SAFETY: as above.
 unsafe impl Word for u64 {}
 
-/// Device memory, freed on drop.
+/// Device memory, freed on drop when all work of its context is done.
 #[derive(Debug)]
 pub struct DeviceMemory {
     context: Context,
@@ -63,15 +63,15 @@ impl DeviceMemory {
 
 impl Drop for DeviceMemory {
     fn drop(&mut self) {
-        // The thread that drops it may have no context.
-        let _ = self.context.enter();
-        // SAFETY: the address came from `cuMemAlloc`, and no wrapper of it is left. A failure leaves the memory to the
-        // end of the context.
+        release_from(&self.context);
+        // SAFETY: the address came from `cuMemAlloc`, no wrapper of it is left, and no work uses it. A failure leaves the
+        // memory to the end of the context.
         let _ = unsafe { result::free_sync(self.va) };
     }
 }
 
-/// Page-locked host memory, which only the driver reads and writes; freed on drop.
+/// Page-locked host memory, which only the driver reads and writes; freed on drop when all work of its
+/// context is done.
 #[derive(Debug)]
 pub struct HostMemory {
     context: Context,
@@ -103,11 +103,14 @@ impl HostMemory {
 
 impl Drop for HostMemory {
     fn drop(&mut self) {
-        // As above.
-        let _ = self.context.enter();
-        // A copy from or to the memory may still be on its way.
-        let _ = self.context.synchronize();
+        release_from(&self.context);
         // SAFETY: the address came from `cuMemHostAlloc`, no wrapper of it is left, and no copy of it is on its way.
         let _ = unsafe { result::free_host(self.address) };
     }
+}
+
+/// Waits until no work uses memory of the context any more. Fails only with the context, which then takes the memory.
+fn release_from(context: &Context) {
+    // The thread that drops the memory may have no context.
+    let _ = context.enter().and_then(|()| context.synchronize());
 }

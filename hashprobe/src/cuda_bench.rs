@@ -85,8 +85,8 @@ impl Bench for CudaBench {
         addresses.write(&places)?;
         let shape = Launch { blocks, threads: THREADS, shared: self.shared };
         // SAFETY: the arguments are those of the kernel's signature, in order. The kernel writes `out` and `smids`
-        // within their sizes and adds 0 to words of `lines`, which lie in memory that this bench holds; all of it is
-        // freed after the context was waited for.
+        // within their sizes and adds 0 to words of `lines`, which lie in memory that this bench holds; all of it
+        // waits for the context's work before it is freed.
         unsafe { self.context.default_stream().launch(&self.kernel, shape, &mut arguments) }?;
         self.context.synchronize()?;
         out.read(&mut measurement.cycles)?;

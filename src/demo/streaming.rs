@@ -67,7 +67,7 @@ impl Streaming {
             (&raw mut sink).cast(),
         ];
         // SAFETY: these are the kernel's parameters, in order and of its types. Both allocations are this value's, and
-        // the driver frees one only when no kernel runs any more that was launched before.
+        // wait for their context's work before they are freed.
         unsafe { stream.launch(&self.kernel, self.shape, &mut arguments) }
     }
 }

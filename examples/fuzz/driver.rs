@@ -1,7 +1,7 @@
 //! The driver: governed functions by their rows, and the others that the client needs.
 //!
-//! Functions are called at their addresses, with the types of Missile's own table: cudarc has no function for 101 of the
-//! 333 rows (61 per-thread spellings, 40 old versions), and its enums must not get illegal values.
+//! Functions are called at their addresses, with the types of Missile's own table: cudarc has none of the per-thread
+//! spellings and few old versions, and its enums must not get illegal values.
 
 use crate::table::{ROWS, Row};
 use abi::cuda::*;

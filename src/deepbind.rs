@@ -72,7 +72,8 @@ pub fn driver() -> Result<PathBuf, DeepBindError> {
             return Err(DeepBindError::NoDriver);
         }
         let path = OsString::from_vec(CStr::from_ptr((*map).1).to_bytes().to_vec());
-        Path::new(&path).canonicalize().map_err(|_| DeepBindError::NoDriver)
+        // Resolving links needs `readlink`, which a seccomp profile may refuse; the link leads to the same file.
+        fs::canonicalize(&path).or_else(|_| std::path::absolute(&path)).map_err(|_| DeepBindError::NoDriver)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::deepbind::{self, DeepBindError};
 use crate::libraries::{Libraries, LibraryMissing, SHIM, SIMULATOR};
-use crate::preload::{ld_library_path, ld_preload, loadable};
+use crate::preload::{asan_options, ld_library_path, ld_preload, loadable};
 use crate::private_folder::FolderError;
 use crate::simulated::SimulatedGpu;
 use settings::{Problem, Settings};
@@ -92,11 +92,10 @@ impl Governance {
 
     /// The program as a tenant.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Result<Command, GovernanceError> {
-        let libraries = Libraries::of_this_process();
-        let mut preloaded = vec![loadable(&libraries.find(SHIM)?)?];
+        let mut preloaded = vec![loadable(&Libraries::of_this_process().find(SHIM)?)?];
         let mut command = self.ungoverned_command(program);
         let simulator = match self.simulated {
-            Some(_) => Some(loadable(&libraries.find(SIMULATOR)?)?),
+            Some(_) => Some(loadable(&Libraries::of_this_process().find(SIMULATOR)?)?),
             None => None,
         };
         if self.deepbind {
@@ -111,6 +110,7 @@ impl Governance {
             preloaded.push(simulator);
         }
         command.env("LD_PRELOAD", ld_preload(&preloaded, self.get("LD_PRELOAD")));
+        command.env("ASAN_OPTIONS", asan_options(self.get("ASAN_OPTIONS")));
         Ok(command)
     }
 }

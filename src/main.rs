@@ -12,6 +12,7 @@ mod known_gpus;
 mod libraries;
 mod mps;
 mod output;
+mod own_program;
 mod percentiles;
 mod preload;
 mod private_folder;

@@ -3,7 +3,7 @@
 use hashprobe::GpuUuid;
 use serde::Deserialize;
 use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The name and the description of each GPU that the simulator has built in.
 const BUILT_IN: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/simulated_gpus.rs"));
@@ -52,7 +52,7 @@ impl SimulatedGpu {
             return SimulatedGpu::described(name.into(), description);
         }
         let unknown = |_| NoSuchGpu::Unknown { name: choice.to_owned() };
-        let path = Path::new(choice).canonicalize().map_err(unknown)?;
+        let path = std::path::absolute(choice).map_err(unknown)?;
         let description = std::fs::read_to_string(&path).map_err(unknown)?;
         SimulatedGpu::described(path.into(), &description)
     }

@@ -5,6 +5,7 @@ use crate::failure::{Failure, Outcome};
 use crate::governance::Governance;
 use crate::known_gpus::kernel_driver;
 use crate::output::print;
+use crate::own_program::own_program;
 use crate::simulated::SimulatedGpu;
 use hashprobe::{BenchError, Busy, CudaBench, Options, ProbeError, Progress, Table, how_busy, plot};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -92,7 +93,7 @@ fn again_with_the_library(sim: Option<SimulatedGpu>) -> Failure {
     for (name, value) in settings {
         governance = governance.with(name, value);
     }
-    let mut command = match std::env::current_exe() {
+    let mut command = match own_program() {
         Ok(this) => match governance.command(this) {
             Ok(command) => command,
             Err(error) => return Failure::failed(error),

@@ -3,6 +3,7 @@
 use crate::failure::{Failure, Outcome};
 use crate::interrupt::stop_on_signals;
 use crate::output::print;
+use crate::own_program::own_program;
 use crate::private_folder::make_private;
 use crate::tables::TableFolder;
 use crate::{governance::Governance, mps};
@@ -119,7 +120,7 @@ fn start_in_background(arguments: &Arguments, metrics: Option<&MetricsAddress>, 
         .mode(0o600)
         .open(&log)
         .map_err(|error| Failure::failed(format!("cannot write the arbiter's log {}: {error}", log.display())))?;
-    let mut command = Command::new(std::env::current_exe().map_err(cannot)?);
+    let mut command = Command::new(own_program().map_err(cannot)?);
     command.args(["up", "--foreground"]).args(arguments.mps.then_some("--mps"));
     command.args(["--map-budget", &arguments.map_budget.to_string()]);
     command.args(["--map-tenants", &arguments.map_tenants.to_string()]);

@@ -9,6 +9,7 @@ use super::process::Process;
 use super::rows::{Row, Setup};
 use crate::failure::{Failure, Outcome};
 use crate::governance::Governance;
+use crate::own_program::own_program;
 use crate::percentiles::Latencies;
 use crate::simulated::SimulatedGpu;
 use region::Region;
@@ -226,8 +227,7 @@ fn holds(region: &Path, pid: u32) -> bool {
 }
 
 fn this_program() -> Outcome<PathBuf> {
-    std::env::current_exe()
-        .map_err(|error| Failure::failed(format!("cannot find the program that is running: {error}")))
+    own_program().map_err(|error| Failure::failed(format!("cannot find the program that is running: {error}")))
 }
 
 /// A folder that is gone with the demo; on a tmpfs where there is one, because the region in it is pinned for the GPU.

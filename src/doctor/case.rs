@@ -4,6 +4,7 @@ use super::driver::Answer;
 use super::witness::{PATIENCE, Question, Silence, Testimony, Witness};
 use crate::governance::{Governance, GovernanceError};
 use crate::known_gpus::{KnownGpu, kernel_driver, known_gpus};
+use crate::own_program::own_program;
 use crate::ungoverned::{Ungoverned, ungoverned};
 use region::{OpenError, Region, monotonic_nanos};
 use scheduler::Snapshot;
@@ -84,7 +85,7 @@ impl Case {
 
 /// This program again; what it does there must not make it a tenant.
 fn this_program(governance: &Governance) -> Result<(PathBuf, Governance), NotAsked> {
-    let path = std::env::current_exe().map_err(|error| Silence::NotStarted(error.to_string()))?;
+    let path = own_program().map_err(|error| Silence::NotStarted(error.to_string()))?;
     Ok((path, governance.clone().with("MISSILE_DISABLE", "1")))
 }
 

@@ -58,7 +58,7 @@ impl Program {
             compiler.args(["-shared", "-fPIC"]);
         }
         compiler.args(self.flags.iter().map(|flag| filled_in(flag)));
-        let output = compiler.output().expect("a C compiler");
+        let output = compiler.output().expect("these tests compile programs in C: install gcc");
         assert!(output.status.success(), "{}: {}", self.source, String::from_utf8_lossy(&output.stderr));
     }
 }

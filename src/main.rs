@@ -20,6 +20,7 @@ mod punctual;
 mod simulated;
 mod tables;
 mod ungoverned;
+mod variables;
 
 use clap::Parser;
 use std::process::ExitCode;

@@ -5,6 +5,7 @@ mod harness;
 use harness::Place;
 use harness::files::edit_table;
 use harness::programs::{Held, Said, said};
+use settings::VARIABLES;
 use std::fs;
 use std::process::Command;
 
@@ -163,6 +164,36 @@ fn run_refuses_every_bad_value() {
     for (flag, value) in [("--class", "gold"), ("--weight", "-3"), ("--copies", "1")] {
         let flag = format!("{flag}={value}");
         assert_refused(&mut place.tenant(&[&flag], "roundtrip", &SIZES), 2, &[value]);
+    }
+}
+
+#[test]
+fn run_refuses_a_name_that_is_no_variable() {
+    let place = Place::with_table();
+    for (name, nearest) in [
+        ("MISSILE_COLOUR", "MISSILE_COLOR?"),
+        ("MISSILE_wEIGHT", "MISSILE_WEIGHT?"),
+        // Of the design, but without effect so far.
+        ("MISSILE_SLO", "MISSILE_"),
+    ] {
+        assert_refused(tenant(&place).env(name, "off"), 2, &[name, "did you mean", nearest]);
+    }
+    let internal = said(tenant(&place).env("MISSILE_FUZZ_CALLS", "1").env("MISSILE_LIB_DIR", ""));
+    assert_eq!(internal.code, Some(0), "{internal:?}");
+}
+
+#[test]
+fn each_option_that_sets_a_variable_is_in_the_help_and_is_checked_as_the_variable_is() {
+    let place = Place::with_table();
+    let help = said(&mut place.missile(&["run", "--help"])).stdout;
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    for variable in VARIABLES {
+        let Some(option) = variable.option else { continue };
+        let shown = |what: &str| assert!(help.contains(what), "{what} is not in\n{help}");
+        shown(&format!("--{} <{}>", option.name, option.value));
+        shown(&format!("[{}: {}; default {}]", variable.name, variable.values, variable.default));
+        let flag = format!("--{}=?", option.name);
+        assert_refused(&mut place.tenant(&[&flag], "roundtrip", &SIZES), 2, &[variable.name, variable.values]);
     }
 }
 

@@ -1,4 +1,4 @@
-//! Where Missile's files lie.
+//! Places of Missile's files.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ pub fn default_region(get: &dyn Fn(&str) -> Option<OsString>) -> PathBuf {
     }
 }
 
-/// The data folder: `$XDG_DATA_HOME/missile`, `$HOME/.local/share/missile`, or `/var/lib/missile` for who has no home.
+/// The data folder: `$XDG_DATA_HOME/missile`, `$HOME/.local/share/missile`, or `/var/lib/missile` where there is no home.
 pub fn data_folder(get: &dyn Fn(&str) -> Option<OsString>) -> PathBuf {
     match (set(get, "XDG_DATA_HOME"), set(get, "HOME")) {
         (Some(data), _) => data.join("missile"),

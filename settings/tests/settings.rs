@@ -1,7 +1,7 @@
 //! Settings as an operator writes them.
 
 use region::Class;
-use settings::{ColorChoice, CopyChoice, LogLevel, Settings, VARIABLES};
+use settings::{ColorChoice, CopyChoice, INTERNAL, Log, LogLevel, Settings, VARIABLES};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use units::Bytes;
@@ -18,7 +18,8 @@ fn nothing_set_gives_the_documented_defaults() {
     assert!(problems.is_empty());
     assert_eq!((settings.class, settings.weight, settings.color), (Class::Be, 1024, ColorChoice::Auto));
     assert_eq!((settings.color_min, settings.color_max, settings.copies), (Bytes::mib(2), None, CopyChoice::On));
-    assert_eq!((settings.strict, settings.disable, settings.log), (false, false, LogLevel::Warn));
+    assert_eq!((settings.strict, settings.disable), (false, false));
+    assert_eq!(settings.log, Log { level: LogLevel::Warn, file: None });
     assert_eq!(settings.region, PathBuf::from("/run/user/7/missile/region"));
 }
 
@@ -43,7 +44,7 @@ fn every_variable_is_read() {
     assert_eq!(settings.copies, CopyChoice::Gate);
     assert_eq!((settings.table, settings.region), (Some("/t".into()), "/r".into()));
     assert_eq!((settings.strict, settings.disable), (true, true));
-    assert_eq!((settings.log, settings.log_file), (LogLevel::Debug, Some("/var/log/x y".into())));
+    assert_eq!(settings.log, Log { level: LogLevel::Debug, file: Some("/var/log/x y".into()) });
 }
 
 #[test]
@@ -79,10 +80,20 @@ fn the_classes_get_different_colors() {
 }
 
 #[test]
-fn the_table_of_variables_has_each_name_once() {
-    let mut names: Vec<_> = VARIABLES.iter().map(|variable| variable.name).collect();
+fn the_lists_have_each_name_once() {
+    let (tenants, internal) = (VARIABLES.iter().map(|it| it.name), INTERNAL.iter().map(|it| it.name));
+    let mut names: Vec<_> = tenants.chain(internal).collect();
+    assert!(names.iter().all(|name| name.starts_with("MISSILE_")), "{names:?}");
     let all = names.len();
     names.sort_unstable();
     names.dedup();
     assert_eq!(names.len(), all);
+}
+
+#[test]
+fn a_default_that_could_be_set_is_the_one_that_holds() {
+    let in_words = ["MISSILE_COLOR_MAX", "MISSILE_TABLE", "MISSILE_REGION"];
+    for variable in VARIABLES.iter().filter(|variable| !in_words.contains(&variable.name)) {
+        assert_eq!(read(&[(variable.name, variable.default)]), (read(&[]).0, Vec::new()), "{variable:?}");
+    }
 }

@@ -87,8 +87,7 @@ pub fn run(arguments: Arguments) -> Outcome {
 /// Replaces this process by one like it that has the library; returns only why that failed.
 fn again_with_the_library(sim: Option<SimulatedGpu>) -> Failure {
     // Ungoverned: the probe must see memory as the driver hands it out, and all of the GPU.
-    let settings =
-        [("MISSILE_DISABLE", "0"), ("MISSILE_COLOR", "off"), ("MISSILE_COPIES", "off"), ("MISSILE_SMS", "off")];
+    let settings = [("MISSILE_DISABLE", "0"), ("MISSILE_COLOR", "off"), ("MISSILE_COPIES", "off")];
     let mut governance = Governance::new(sim).with("MISSILE_STRICT", "0").with("MISSILE_LOG", "error");
     for (name, value) in settings {
         governance = governance.with(name, value);

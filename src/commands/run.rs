@@ -5,6 +5,9 @@ use crate::governance::Governance;
 use crate::known_gpus::known_gpus;
 use crate::simulated::SimulatedGpu;
 use crate::tables;
+use crate::variables::unknown;
+use clap::{Arg, ArgMatches, FromArgMatches, value_parser};
+use settings::{VARIABLES, Variable};
 use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::os::unix::process::CommandExt;
@@ -14,18 +17,8 @@ use std::os::unix::process::CommandExt;
 /// Exits with the program's own code; with 127 where the program is not found and 126 where it cannot be executed.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Latency-sensitive or best-effort: ls, be [MISSILE_CLASS]
-    #[arg(long)]
-    class: Option<OsString>,
-    /// Share of the bus and of the GPU's time among tenants of its class: 1 to 10000 [MISSILE_WEIGHT]
-    #[arg(long, value_name = "N")]
-    weight: Option<OsString>,
-    /// Which DRAM channels its memory lies on: auto, on, a colour number, off [MISSILE_COLOR]
-    #[arg(long, value_name = "auto|on|N|off")]
-    color: Option<OsString>,
-    /// The way in which its copies share the bus: on (time slices), gate (held back on the host), off [MISSILE_COPIES]
-    #[arg(long, value_name = "on|gate|off")]
-    copies: Option<OsString>,
+    #[command(flatten)]
+    chosen: Chosen,
     /// Govern libraries too that bind deeply (RTLD_DEEPBIND), by a second library that stands before the driver's
     #[arg(long)]
     deepbind: bool,
@@ -37,16 +30,51 @@ pub struct Arguments {
     program: Vec<OsString>,
 }
 
+/// The variables that options set, with their values.
+#[derive(Debug)]
+struct Chosen(Vec<(&'static str, OsString)>);
+
+impl clap::Args for Chosen {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        let options = VARIABLES.iter().filter_map(|variable| Some((variable, variable.option?)));
+        command.args(options.map(|(variable, option)| {
+            let arg = Arg::new(variable.name).long(option.name).value_name(option.value);
+            arg.value_parser(value_parser!(OsString)).help(help_of(variable))
+        }))
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Chosen::augment_args(command)
+    }
+}
+
+fn help_of(Variable { name, values, default, meaning, .. }: &Variable) -> String {
+    let (first, rest) = meaning.split_at(1);
+    format!("{}{rest} [{name}: {values}; default {default}]", first.to_uppercase())
+}
+
+impl FromArgMatches for Chosen {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let options = VARIABLES.iter().filter(|variable| variable.option.is_some());
+        let chosen = options.filter_map(|variable| Some((variable.name, matches.get_one(variable.name).cloned()?)));
+        Ok(Chosen(chosen.collect()))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Chosen::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
 /// Does not return where the program was started.
 pub fn run(arguments: Arguments) -> Outcome {
-    let Arguments { class, weight, color, copies, deepbind, sim, program } = arguments;
+    let Arguments { chosen, deepbind, sim, program } = arguments;
     let mut governance = Governance::new(sim).deepbind(deepbind);
-    let flags =
-        [("MISSILE_CLASS", class), ("MISSILE_WEIGHT", weight), ("MISSILE_COLOR", color), ("MISSILE_COPIES", copies)];
-    for (variable, value) in flags {
-        if let Some(value) = value {
-            governance = governance.with(variable, value);
-        }
+    for (variable, value) in chosen.0 {
+        governance = governance.with(variable, value);
+    }
+    if let Some(unknown) = unknown(std::env::vars_os().map(|(name, _)| name)).first() {
+        return Err(Failure::usage(unknown.to_string()));
     }
     let settings = governance.settings().map_err(Failure::usage)?;
     let data_folder = settings::data_folder(&|name| governance.get(name));

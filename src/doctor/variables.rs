@@ -2,59 +2,27 @@
 
 use super::case::Case;
 use super::report::{Effective, Finding};
+use crate::variables::{Unknown, unknown};
 use settings::{Problem, Settings, VARIABLES};
 use std::ffi::OsString;
-
-/// Names that begin like a variable of a tenant's and are read elsewhere: where the libraries lie, what cargo sets for
-/// what it runs, and the faults of a library that is made to be tested.
-const OTHERS: [&str; 3] = ["MISSILE_LIB_DIR", "MISSILE_BUILT_LIBS", "MISSILE_BREAK"];
 
 /// The check.
 pub fn check(case: &Case) -> Finding {
     let (_, problems) = Settings::read(&|name| case.governance.get(name));
-    let names = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
-    findings(&problems, &names.filter(|name| is_unknown(name)).collect::<Vec<_>>())
+    findings(&problems, &unknown(std::env::vars_os().map(|(name, _)| name)))
 }
 
-fn findings(problems: &[Problem], unknown: &[String]) -> Finding {
+fn findings(problems: &[Problem], unknown: &[Unknown]) -> Finding {
     let bad = problems.iter().map(|problem| (problem.to_string(), format!("mend or unset {}", problem.variable)));
-    let strange = unknown.iter().map(|name| {
-        let fix = match nearest(name) {
-            Some(meant) => format!("did you mean {meant}?"),
-            None => format!("unset {name}"),
-        };
-        (format!("{name} is not known"), fix)
+    let strange = unknown.iter().map(|unknown| {
+        let Unknown { name, nearest } = unknown;
+        (format!("{name} is not a variable of Missile"), format!("did you mean {nearest}? If not, unset {name}"))
     });
     let (details, fixes): (Vec<String>, Vec<String>) = bad.chain(strange).unzip();
     if details.is_empty() {
         return Finding::good("all that are set are understood");
     }
     Finding::bad(details.join("; "), fixes.join("; "))
-}
-
-fn is_unknown(name: &str) -> bool {
-    let is_known = OTHERS.contains(&name) || VARIABLES.iter().any(|variable| variable.name == name);
-    name.starts_with("MISSILE_") && !is_known
-}
-
-/// The variable that a name is most like, if it is much like one.
-fn nearest(name: &str) -> Option<&'static str> {
-    let near = VARIABLES.iter().map(|variable| (distance(name, variable.name), variable.name)).min()?;
-    Some(near.1).filter(|_| near.0 <= 3)
-}
-
-/// How many letters have to be put in, taken out or changed (Levenshtein's distance).
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, y) in b.bytes().enumerate() {
-            let changed = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 /// Each variable as a program would take it.
@@ -108,14 +76,5 @@ mod tests {
         assert_eq!((row("MISSILE_COLOR").value.as_str(), row("MISSILE_COLOR").source), ("auto", "default"));
         assert_eq!(row("MISSILE_REGION").value, "/run/me/missile/region");
         assert_eq!(row("MISSILE_TABLE").value, "/data/missile/tables/<GPU UUID>.toml");
-    }
-
-    #[test]
-    fn a_misspelt_name_is_answered_with_the_right_one() {
-        assert_eq!(nearest("MISSILE_COLOUR"), Some("MISSILE_COLOR"));
-        assert_eq!(nearest("MISSILE_WIEGHT"), Some("MISSILE_WEIGHT"));
-        assert_eq!(nearest("MISSILE_SOMETHING_ELSE"), None);
-        assert!(is_unknown("MISSILE_COLOUR") && !is_unknown("MISSILE_COLOR") && !is_unknown("MISSILE_LIB_DIR"));
-        assert!(!is_unknown("PATH"));
     }
 }

@@ -30,7 +30,7 @@ fn start() -> CUresult {
         inject::bad_manners();
         let started = shield::shielded(|| {
             let (settings, problems) = Settings::from_env();
-            log::configure(settings.log, settings.log_file.clone());
+            log::configure(settings.log.level, settings.log.file.clone());
             for problem in &problems {
                 warning!("{problem}; going on with {}", problem.default);
             }

@@ -84,7 +84,7 @@ pub(crate) fn driver_in_use() {
     }
     ONCE.call_once(|| {
         let (settings, _) = Settings::from_env();
-        log::configure(settings.log, settings.log_file.clone());
+        log::configure(settings.log.level, settings.log.file.clone());
         if fork::settle()
             && let Ok(joined) = enter(settings)
         {

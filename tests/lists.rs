@@ -1,6 +1,7 @@
 //! Tables in the documentation that are made from lists in the code: `UPDATE_DOCS=1 cargo test --test lists` writes them
 //! anew.
 
+use observe::{ArbiterState, BusState, Described, Kind, MapState, Metric, TenantState};
 use settings::VARIABLES;
 use std::fs;
 use std::path::Path;
@@ -34,4 +35,31 @@ fn the_readme_has_the_variables() {
         table += &row([&format!("`{}`", variable.name), variable.values, variable.default, variable.meaning, &option]);
     }
     assert_has("README.md", "variables", &table);
+}
+
+#[test]
+fn the_page_about_metrics_has_the_figures() {
+    let mut table = row(["in `top --once --json`", "unit", "metric", "kind", "label", "meaning"]);
+    table += &row(["---"; 6]);
+    table += &[figures_of::<ArbiterState>(), figures_of::<BusState>(), figures_of::<MapState>()].concat();
+    table += &figures_of::<TenantState>();
+    assert_has("docs/metrics.md", "figures", &table);
+}
+
+fn figures_of<T: Described>() -> String {
+    let code = |text: &str| if text.is_empty() { String::new() } else { format!("`{text}`") };
+    let rows = T::FIGURES.iter().map(|figure| {
+        let metric = figure.metric.and_then(|metric| metric.name(figure.unit)).unwrap_or_default();
+        let label = figure.metric.and_then(Metric::label).unwrap_or_default();
+        let kind = match figure.metric {
+            Some(Metric::Identity(_)) => "label of each",
+            Some(Metric::Info(..)) => "info",
+            Some(Metric::Samples { kind: Kind::Gauge, .. }) => "gauge",
+            Some(Metric::Samples { kind: Kind::Counter, .. }) => "counter",
+            None => "",
+        };
+        let key = code(&format!("{}.{}", T::PART, figure.key));
+        row([&key, figure.unit.name(), &code(&metric), kind, &code(label), figure.help])
+    });
+    rows.collect()
 }

@@ -2,7 +2,6 @@
 
 use crate::error::ArbiterError;
 use crate::meter::Meter;
-use crate::metrics::{self, MetricsSocket};
 use crate::share::EngineShare;
 use crate::stop::Stop;
 use crate::tables::{Publisher, Tables};
@@ -10,7 +9,9 @@ use crate::tenants::Tenants;
 use crate::wakeup::{Activity, Pause, Wakeup};
 use crate::watch::{DeathWatch, EndOnDrop};
 use region::{Direction, Engine, GPUS, Layout, Region, SLOTS, Shares, monotonic_nanos};
-use std::path::PathBuf;
+use std::any::Any;
+use std::error::Error;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::thread;
 use units::Nanos;
@@ -26,6 +27,10 @@ pub const DEFAULT_MAP_TENANTS: u64 = 4;
 const CLAIMS: Nanos = Nanos::from_millis(1);
 const DEATHS: Nanos = Nanos::from_millis(1000);
 
+/// Work beside the arbiter. It is started with the region's path once the region is held, and before the arbiter says that
+/// it is there, and ends when what the function returned is dropped.
+pub type Beside = Box<dyn FnOnce(&Path) -> Result<Box<dyn Any>, Box<dyn Error + Send + Sync>> + Send>;
+
 /// How the arbiter is to run.
 pub struct Options {
     /// The region's file; its folder exists.
@@ -34,8 +39,8 @@ pub struct Options {
     pub map_budget: u64,
     /// How many tenants have a guaranteed share of half of them.
     pub map_tenants: u64,
-    /// Where metrics are served.
-    pub metrics: Option<MetricsSocket>,
+    /// Work for which the region must be held, such as serving figures of it.
+    pub beside: Beside,
     /// Where the channel hashes come from.
     pub tables: Box<dyn Tables>,
 }
@@ -44,8 +49,12 @@ impl Options {
     /// The usual options for a region at this path.
     pub fn new(region: PathBuf, tables: Box<dyn Tables>) -> Self {
         let (map_budget, map_tenants) = (DEFAULT_MAP_BUDGET, DEFAULT_MAP_TENANTS);
-        Options { region, map_budget, map_tenants, metrics: None, tables }
+        Options { region, map_budget, map_tenants, beside: nothing(), tables }
     }
+}
+
+fn nothing() -> Beside {
+    Box::new(|_| Ok(Box::new(())))
 }
 
 /// Is the arbiter until `stop` is requested; then removes the region's file. A region that a dead arbiter left is taken
@@ -69,8 +78,8 @@ pub fn run(mut options: Options, stop: &Stop) -> Result<(), ArbiterError> {
             .name("missile-watch".to_owned())
             .spawn_scoped(scope, || watch.ring_until_end(&layout.header.doorbell))
             .map_err(|error| ArbiterError::Watch { what: "thread", error })?;
-        // Before the arbiter says that it is there: who sees it can have its metrics.
-        let _metrics = metrics::serve(scope, options.metrics.take(), &path)?;
+        let beside = std::mem::replace(&mut options.beside, nothing());
+        let _beside = beside(&path).map_err(ArbiterError::Beside)?;
         Arbiter::new(layout, options, &watch).run_until(stop);
         Ok(())
     });

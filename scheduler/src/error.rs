@@ -1,6 +1,7 @@
 //! Why the arbiter could not start or could not end properly.
 
 use region::OpenError;
+use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
@@ -47,14 +48,9 @@ pub enum ArbiterError {
         /// Its answer.
         error: io::Error,
     },
-    /// Metrics cannot be served, although their place could be had.
-    #[error("cannot serve metrics: cannot {what}: {error}")]
-    Metrics {
-        /// What the system refused.
-        what: &'static str,
-        /// Its answer.
-        error: io::Error,
-    },
+    /// The work beside the arbiter could not be started.
+    #[error("{0}")]
+    Beside(Box<dyn Error + Send + Sync>),
     /// The region's file could not be removed at the end.
     #[error("the arbiter has ended but cannot remove its region {}: {error}; remove the file by hand", path.display())]
     Remove {

@@ -1,9 +1,8 @@
-//! The arbiter: who has which time slice of a GPU's engines, who lives, and what there is to tell about it.
+//! The arbiter: who has which time slice of a GPU's engines, and who lives.
 //!
 //! This crate exists so that the tenants of a GPU share its engines by class and weight, and so that nothing a dead tenant
 //! held stays held. It knows the region (the memory shared with the tenants), the clock and the processes of the machine:
-//! [`run`] is the arbiter's whole life, [`shares`] and [`Turns`] its policy as plain arithmetic, [`snapshot`] what an
-//! onlooker sees. It knows nothing of CUDA, of how hashes are measured or stored ([`Tables`] brings them) or of the command
+//! [`run`] is the arbiter's whole life, [`shares`] and [`Turns`] its policy as plain arithmetic. It knows nothing of CUDA, of how hashes are measured or stored ([`Tables`] brings them) or of the command
 //! line, and it stands on the way of no copy and no launch. It must never trust a number that a tenant wrote, index by one,
 //! wait for a tenant without a bound, stop a tenant without saying when that ends, burn a core, or free the place of a
 //! process that still lives.
@@ -11,19 +10,15 @@
 mod arbiter;
 mod error;
 mod meter;
-mod metrics;
 mod share;
-mod snapshot;
 mod stop;
 mod tables;
 mod tenants;
 mod wakeup;
 mod watch;
 
-pub use arbiter::{DEFAULT_MAP_BUDGET, DEFAULT_MAP_TENANTS, Options, run};
+pub use arbiter::{Beside, DEFAULT_MAP_BUDGET, DEFAULT_MAP_TENANTS, Options, run};
 pub use error::ArbiterError;
-pub use metrics::{MetricsAddress, MetricsAddressError, MetricsSocket, MetricsSocketError, metrics_of};
 pub use share::{LEAST_SLICE, MOST_SLICE, Share, Sharer, Turns, shares};
-pub use snapshot::{ArbiterState, BusState, ByEngine, MapState, Snapshot, TenantState, snapshot};
 pub use stop::Stop;
 pub use tables::Tables;

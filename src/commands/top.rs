@@ -3,8 +3,8 @@
 use crate::failure::{Failure, Outcome};
 use crate::governance::Governance;
 use crate::ungoverned::{Ungoverned, ungoverned};
+use observe::Snapshot;
 use region::{Region, monotonic_nanos};
-use scheduler::Snapshot;
 use std::fmt;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::path::Path;
@@ -62,7 +62,7 @@ struct View {
 impl View {
     fn of(region: &Region) -> View {
         let ungoverned = ungoverned(region);
-        View { snapshot: scheduler::snapshot(region, Nanos::new(monotonic_nanos())), ungoverned }
+        View { snapshot: observe::snapshot(region, Nanos::new(monotonic_nanos())), ungoverned }
     }
 }
 

@@ -8,10 +8,9 @@ use crate::private_folder::make_private;
 use crate::tables::TableFolder;
 use crate::{governance::Governance, mps};
 use hashprobe::Table;
+use observe::exporter::{Exporter, MetricsAddress, MetricsSocket, metrics_of};
 use region::Region;
-use scheduler::{
-    ArbiterError, DEFAULT_MAP_BUDGET, DEFAULT_MAP_TENANTS, MetricsAddress, MetricsSocket, Options, metrics_of,
-};
+use scheduler::{ArbiterError, Beside, DEFAULT_MAP_BUDGET, DEFAULT_MAP_TENANTS, Options};
 use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -99,7 +98,7 @@ fn be_the_arbiter(arguments: &Arguments, metrics: Option<MetricsAddress>, region
         region: region.to_owned(),
         map_budget: arguments.map_budget,
         map_tenants: arguments.map_tenants,
-        metrics,
+        beside: serving(metrics),
         tables: Box::new(TableFolder::default()),
     };
     let ended = scheduler::run(options, stop).map_err(|error| match error {
@@ -108,6 +107,14 @@ fn be_the_arbiter(arguments: &Arguments, metrics: Option<MetricsAddress>, region
     });
     let quit = mps::quit_if_started(region).map_err(Failure::failed);
     ended.and(quit.map(|_| ()))
+}
+
+/// Serves metrics beside the arbiter, or sees to it that none of a dead arbiter's are believed in.
+fn serving(metrics: Option<MetricsSocket>) -> Beside {
+    Box::new(|region| match metrics {
+        Some(socket) => Ok(Box::new(Exporter::start(socket, region)?)),
+        None => Ok(Box::new(Exporter::none(region)?)),
+    })
 }
 
 fn start_in_background(arguments: &Arguments, metrics: Option<&MetricsAddress>, region: &Path) -> Outcome {

@@ -2,8 +2,8 @@
 
 use super::case::Case;
 use super::report::Finding;
+use observe::{ArbiterState, Snapshot};
 use region::OpenError;
-use scheduler::{ArbiterState, Snapshot};
 use std::fs;
 
 const START: &str = "`missile up`";
@@ -12,7 +12,7 @@ const START: &str = "`missile up`";
 pub fn check(case: &Case) -> Finding {
     match &case.snapshot {
         Ok(Snapshot { arbiter: Some(arbiter), .. }) => {
-            alive(arbiter, process(arbiter.pid), scheduler::metrics_of(&case.settings.region))
+            alive(arbiter, process(arbiter.pid), observe::exporter::metrics_of(&case.settings.region))
         }
         Ok(_) => {
             let region = case.settings.region.display();

@@ -6,8 +6,8 @@ use crate::governance::{Governance, GovernanceError};
 use crate::known_gpus::{KnownGpu, kernel_driver, known_gpus};
 use crate::own_program::own_program;
 use crate::ungoverned::{Ungoverned, ungoverned};
+use observe::Snapshot;
 use region::{OpenError, Region, monotonic_nanos};
-use scheduler::Snapshot;
 use settings::Settings;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -107,7 +107,7 @@ fn ask_driver(governance: &Governance) -> Result<Witness, NotAsked> {
 }
 
 fn look(region: &Path) -> Result<Snapshot, OpenError> {
-    Region::open(region).map(|region| scheduler::snapshot(&region, Nanos::new(monotonic_nanos())))
+    Region::open(region).map(|region| observe::snapshot(&region, Nanos::new(monotonic_nanos())))
 }
 
 /// Where the library finds the version; some containers have this file and not the module's.

@@ -3,7 +3,7 @@
 use super::case::Case;
 use super::report::Finding;
 use crate::ungoverned::Ungoverned;
-use scheduler::{Snapshot, TenantState};
+use observe::{Snapshot, TenantState};
 
 /// The check.
 pub fn check(case: &Case) -> Finding {
@@ -54,13 +54,13 @@ mod tests {
     }
 
     fn seen(tenants: Vec<TenantState>) -> Finding {
-        let maps = scheduler::MapState { used: 0, budget: 0, guaranteed: 0 };
+        let maps = observe::MapState { used: 0, budget: 0, guaranteed: 0 };
         findings(&Snapshot { arbiter: None, bus: Vec::new(), maps, tenants }, &[])
     }
 
     #[test]
     fn processes_that_are_no_tenants_are_named() {
-        let maps = scheduler::MapState { used: 0, budget: 0, guaranteed: 0 };
+        let maps = observe::MapState { used: 0, budget: 0, guaranteed: 0 };
         let snapshot = Snapshot { arbiter: None, bus: Vec::new(), maps, tenants: Vec::new() };
         let finding = findings(&snapshot, &[Ungoverned { pid: 5, name: "deep".to_owned() }]);
         assert!(!finding.ok && finding.detail.starts_with("5 deep:"), "{}", finding.detail);

@@ -1,25 +1,59 @@
 //! What an onlooker is told.
 
-mod common;
-
-use common::Running;
-use region::{Class, ColorState, Direction, Engine, Means, Why, monotonic_nanos};
-use scheduler::snapshot;
+use observe::snapshot;
+use region::{Class, ColorState, Direction, Engine, GpuKey, Layout, Means, Region, Shares, Slot, Why, monotonic_nanos};
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
+use tempfile::TempDir;
 use units::Nanos;
 
 fn now() -> Nanos {
     Nanos::new(monotonic_nanos())
 }
 
-fn see(arbiter: &Running) -> Value {
+/// A region that this process holds as an arbiter does, and an onlooker's view of it.
+struct Machine {
+    held: Option<Region>,
+    region: Region,
+    _folder: TempDir,
+}
+
+impl Machine {
+    fn new() -> Machine {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("region");
+        let held = Region::create(&path).expect("a region");
+        let header = &held.layout().header;
+        header.started.store(monotonic_nanos(), Ordering::Relaxed);
+        header.arbiter_pid.store(std::process::id(), Ordering::Release);
+        held.layout().share_maps(Shares { budget: 384 * 1024, tenants: 4 });
+        let region = Region::open(&path).expect("a region to look at");
+        Machine { held: Some(held), region, _folder: folder }
+    }
+
+    fn layout(&self) -> &Layout {
+        self.region.layout()
+    }
+
+    fn join(&self, class: Class, weight: u32) -> &Slot {
+        let slot = &self.layout().slots[self.layout().join(std::process::id()).expect("a free slot")];
+        slot.tenant.weight.store(weight, Ordering::Relaxed);
+        slot.tenant.class.store(class.code(), Ordering::Release);
+        slot
+    }
+
+    fn gpu(&self) -> usize {
+        self.layout().gpu_index(GpuKey::from_uuid([7; 16])).expect("an entry")
+    }
+}
+
+fn see(arbiter: &Machine) -> Value {
     serde_json::to_value(snapshot(&arbiter.region, now())).expect("a snapshot is JSON")
 }
 
 #[test]
 fn a_tenant_is_shown_as_it_describes_itself() {
-    let arbiter = Running::start();
+    let arbiter = Machine::new();
     let gpu = arbiter.gpu();
     let tenant = &arbiter.join(Class::Ls, 77).tenant;
     tenant.set_name(b"python3");
@@ -59,7 +93,7 @@ fn a_tenant_is_shown_as_it_describes_itself() {
 
 #[test]
 fn what_a_tenant_has_not_said_is_null_and_what_it_garbles_is_harmless() {
-    let arbiter = Running::start();
+    let arbiter = Machine::new();
     let tenant = &arbiter.join(Class::Be, 1024).tenant;
     tenant.class.store(99, Ordering::Relaxed);
     tenant.color_state.store(99, Ordering::Relaxed);
@@ -75,15 +109,15 @@ fn what_a_tenant_has_not_said_is_null_and_what_it_garbles_is_harmless() {
 
 #[test]
 fn without_an_arbiter_there_is_none_in_the_snapshot() {
-    let mut arbiter = Running::start();
-    arbiter.stop().0.expect("it ends well");
+    let mut arbiter = Machine::new();
+    drop(arbiter.held.take());
     assert_eq!(see(&arbiter)["arbiter"], Value::Null);
     assert!(snapshot(&arbiter.region, now()).to_string().contains("missile up"));
 }
 
 #[test]
 fn the_table_for_people_has_a_line_for_each_tenant_and_bus() {
-    let arbiter = Running::start();
+    let arbiter = Machine::new();
     arbiter.gpu();
     for name in ["serve", "train"] {
         arbiter.join(Class::Be, 1024).tenant.set_name(name.as_bytes());

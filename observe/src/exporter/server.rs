@@ -7,11 +7,11 @@
 use super::address::MetricsAddress;
 use super::request::{self, LONGEST_HEAD};
 use super::socket::MetricsSocket;
-use crate::stop::Event;
 use socket2::Socket;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 /// How many clients are listened to at a time. Whoever came first gives way to one more.
@@ -26,8 +26,8 @@ const MOST_IGNORED: usize = 64 * 1024;
 /// For how long nobody is let in after the system could not let somebody in.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Answers clients of the socket with `page` until the event.
-pub(super) fn serve_until(end: &Event, socket: &MetricsSocket, page: &dyn Fn() -> String) {
+/// Answers clients of the socket with `page` until the other end of `end` is closed.
+pub(super) fn serve_until(end: &UnixStream, socket: &MetricsSocket, page: &dyn Fn() -> String) {
     let listener = socket.socket();
     let over_network = matches!(socket.address(), MetricsAddress::Loopback(_));
     let mut clients: Vec<Client> = Vec::with_capacity(CLIENTS);

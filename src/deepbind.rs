@@ -57,7 +57,7 @@ pub fn library(shim: &Path, driver: &Path) -> Result<PathBuf, DeepBindError> {
     Ok(path)
 }
 
-/// Where the loader finds the driver's library in this environment.
+/// The driver's library, as the loader finds it in this environment.
 pub fn driver() -> Result<PathBuf, DeepBindError> {
     // SAFETY: loading the driver's library runs its constructors, which is what every CUDA program does; the handle and
     // the link map that it stands for stay valid, as it is not closed.

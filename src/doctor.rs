@@ -1,4 +1,4 @@
-//! What `missile doctor` checks, one file a subject.
+//! The checks of `missile doctor`, one file a subject.
 //!
 //! A check looks at the [`Case`], which holds what is gathered once, and returns a [`Finding`]. It must not change
 //! anything on the machine, and whatever may hang or crash (the driver) is asked in a child ([`witness`]).
@@ -20,8 +20,9 @@ mod witness;
 
 pub use case::Case;
 pub use report::Report;
-pub use witness::{Question, answer};
+pub use witness::Question;
 
+use crate::libraries::SHIM;
 use report::{Check, Finding};
 
 /// A check.
@@ -41,6 +42,14 @@ const CHECKS: &[(&str, Look)] = &[
     ("coverage", coverage::check),
     ("variables", variables::check),
 ];
+
+/// A witness's answer to a question.
+pub fn answer(question: Question) -> String {
+    match question {
+        Question::Preload => witness::mapped(SHIM).join("\n"),
+        Question::Driver => serde_json::to_string(&driver::Answer::of_this_process()).unwrap_or_default(),
+    }
+}
 
 /// Makes every check.
 pub fn report(case: &Case) -> Report {

@@ -1,4 +1,4 @@
-//! What a table says, in words: the whole for `missile table`, the gist for `missile probe`.
+//! A table in words: the whole for `missile table`, the gist for `missile probe`.
 
 mod levels;
 mod wrap;
@@ -119,7 +119,7 @@ fn pages(table: &Table) -> Vec<String> {
     pages.iter().map(|pages| one_size(pages, of(pages).unwrap_or(pages.touches))).collect()
 }
 
-/// What pages of one size touch, of so many classes.
+/// The classes that pages of one size touch, of so many.
 fn one_size(pages: &PageColors, classes: u32) -> String {
     let PageColors { level, page, colors, share, touches, .. } = pages;
     let touched = match *touches {
@@ -141,7 +141,7 @@ fn one_size(pages: &PageColors, classes: u32) -> String {
     format!("{page} pages by {level}: a page {touched}; {colored}{seen}.")
 }
 
-/// What tenants are coloured by, the gist first.
+/// The level that tenants are coloured by, the gist first.
 fn tenants(table: &Table) -> Vec<String> {
     let Some(level) = table.color_level() else {
         let reason = table.why_not().unwrap_or("the probe gave no reason");
@@ -167,7 +167,7 @@ fn tenants(table: &Table) -> Vec<String> {
     said
 }
 
-/// What an operator may not know.
+/// The facts that an operator may not know.
 fn words() -> Vec<String> {
     [
         "Slice: a part of the L2 cache, through which its part of the memory is reached.",

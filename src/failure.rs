@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::process::ExitCode;
 
-/// What went wrong, as the exit code tells it.
+/// The kind of a failure, as the exit code tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Failed = 1,
@@ -22,7 +22,7 @@ pub struct Failure {
     reason: Box<dyn Error>,
 }
 
-/// What a command ends with.
+/// The result of a command.
 pub type Outcome<T = ()> = Result<T, Failure>;
 
 impl Failure {

@@ -10,7 +10,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::Command;
 
-/// What governs a program: variables beside those of this process, and the GPU where it is a simulated one.
+/// The means to govern a program: variables beside those of this process, and the GPU where it is a simulated one.
 #[derive(Clone, Debug, Default)]
 pub struct Governance {
     simulated: Option<SimulatedGpu>,

@@ -1,4 +1,4 @@
-//! Where the libraries lie that programs are given.
+//! The places of the libraries that programs are given.
 //!
 //! Every folder that is looked into has the same layout: `libmissile.so`, and `sim/libcuda.so.1` for simulated GPUs,
 //! with a link `sim/libcuda.so` to it, the name that programs of the crate cudarc ask for first. The simulator has a

@@ -19,7 +19,7 @@ pub enum MpsError {
     /// A file or a process could not be had.
     #[error("cannot {what}: {source}")]
     Io {
-        /// What was tried.
+        /// The step that failed.
         what: &'static str,
         /// The system's answer.
         source: io::Error,

@@ -6,7 +6,7 @@ pub fn percentile(sorted: &[f64], part: f64) -> Option<f64> {
     sorted.get(rank.clamp(1, sorted.len().max(1)) - 1).copied()
 }
 
-/// What is told of latencies, in microseconds.
+/// The figures of latencies, in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Latencies {
     /// How many there are.

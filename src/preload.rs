@@ -1,4 +1,4 @@
-//! What the dynamic linker is told.
+//! The lists that the dynamic linker is given.
 
 use crate::private_folder::{self, FolderError};
 use std::ffi::{OsStr, OsString};

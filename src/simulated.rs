@@ -11,7 +11,7 @@ const BUILT_IN: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/simulated_
 /// A GPU that the simulator can be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SimulatedGpu {
-    /// What `SIMGPU_GPU` is set to: a built-in name or the absolute path of a description.
+    /// The value of `SIMGPU_GPU`: a built-in name or the absolute path of a description.
     pub choice: OsString,
     /// Which card it says it is.
     pub uuid: GpuUuid,
@@ -25,7 +25,7 @@ pub enum NoSuchGpu {
     /// Neither a name nor a file.
     #[error("{name:?} is neither a built-in GPU ({}) nor a file that describes one", built_in_names())]
     Unknown {
-        /// What was asked for.
+        /// The name asked for.
         name: String,
     },
     /// The file says too little.
@@ -33,12 +33,12 @@ pub enum NoSuchGpu {
     Description {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault in it.
         reason: String,
     },
 }
 
-/// What Missile itself must know of a description; the simulator checks the rest.
+/// The part of a description that Missile itself must know; the simulator checks the rest.
 #[derive(Deserialize)]
 struct Description {
     uuid: String,

@@ -82,7 +82,7 @@ pub enum Metric {
         kind: Kind,
         /// The family.
         family: &'static str,
-        /// What tells this figure's samples apart from others of the family.
+        /// Label that tells this figure's samples apart from others of the family.
         label: Label,
     },
 }

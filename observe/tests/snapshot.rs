@@ -1,4 +1,4 @@
-//! What an onlooker is told.
+//! A snapshot, as JSON and as a table, of a region that tenants write to.
 
 use observe::snapshot;
 use region::{Class, ColorState, Direction, Engine, GpuKey, Layout, Means, Region, Shares, Slot, Why, monotonic_nanos};

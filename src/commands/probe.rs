@@ -22,7 +22,7 @@ pub struct Arguments {
     /// Probe a simulated GPU: a built-in name such as h200, or a TOML file
     #[arg(long, value_name = "GPU", value_parser = SimulatedGpu::find)]
     sim: Option<SimulatedGpu>,
-    /// Where to keep the table [default: by the GPU's UUID in the data folder]
+    /// File to keep the table in [default: by the GPU's UUID in the data folder]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Draw what was found, as a picture in SVG

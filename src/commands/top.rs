@@ -51,7 +51,7 @@ pub fn run(arguments: Arguments) -> Outcome {
     }
 }
 
-/// What is shown: what the region says, and who is missing in it.
+/// The view of one moment: the region's figures, and the processes that are missing in it.
 #[derive(serde::Serialize)]
 struct View {
     #[serde(flatten)]

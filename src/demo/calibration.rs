@@ -14,7 +14,7 @@ const BE_SECONDS: f64 = 1e-3;
 /// How often the rate is measured; the median counts.
 const TRIES: usize = 7;
 
-/// What each tenant's kernel does.
+/// The work of each tenant's kernel.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Calibration {
     /// The GPU's name.

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, Write};
 
-/// What a tenant says when it is ready.
+/// A tenant's word for being ready.
 pub const READY: &str = "ready";
 
 /// Says that this tenant is ready, and waits for the word to go; the end of the input is one too.

@@ -1,4 +1,4 @@
-//! What the demo's processes say on standard error, kept until somebody wants to know.
+//! Messages of the demo's processes on standard error, kept until somebody wants to know.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -23,7 +23,7 @@ impl Notes {
         &self.written
     }
 
-    /// What was said since this was asked last, each line once.
+    /// The messages since this was asked last, each line once.
     pub fn take(&mut self) -> String {
         let mut said = Vec::new();
         if self.read.read_to_end(&mut said).is_err() {

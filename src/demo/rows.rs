@@ -1,4 +1,4 @@
-//! What the demo tells: one row a setup.
+//! The demo's results: one row a setup.
 
 use serde::Serialize;
 use std::fmt;
@@ -31,7 +31,7 @@ pub const SETUPS: [Setup; 6] = [
     Setup { name: "missile-color-on", part: Some(("MISSILE_COLOR", "on")), ..GOVERNED },
 ];
 
-/// What was measured under one setup.
+/// The measurements under one setup.
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
     /// The setup's name.
@@ -44,7 +44,7 @@ pub struct Row {
     pub ls_p99_ms: Option<f64>,
     /// The best-effort tenant's kernels a second.
     pub be_per_s: Option<f64>,
-    /// What the best-effort tenant copied, in GB/s.
+    /// The best-effort tenant's copies, in GB/s.
     pub be_copy_gbps: Option<f64>,
 }
 

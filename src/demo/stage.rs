@@ -1,4 +1,4 @@
-//! Where the demo happens: the GPU, a private arbiter, and a folder that goes away with it.
+//! The demo's place: the GPU, a private arbiter, and a folder that goes away with it.
 
 use super::best_effort::Throughput;
 use super::calibration::Calibration;
@@ -67,7 +67,7 @@ impl<'a> Stage<'a> {
         self.calibration.as_ref().map_or("", |calibration| &calibration.gpu)
     }
 
-    /// What the processes said on standard error since this was asked last, each line once.
+    /// The processes' messages on standard error since this was asked last, each line once.
     pub fn notes(&mut self) -> String {
         self.notes.take()
     }

@@ -25,7 +25,7 @@ pub fn check(case: &Case) -> Finding {
     }
 }
 
-/// What the kernel says of the process that the region names.
+/// The kernel's view of the process that the region names.
 #[derive(Debug, PartialEq, Eq)]
 struct Process {
     name: String,

@@ -1,4 +1,4 @@
-//! What the checks look at, gathered once.
+//! The facts that the checks look at, gathered once.
 
 use super::driver::Answer;
 use super::witness::{PATIENCE, Question, Silence, Testimony, Witness};
@@ -19,11 +19,11 @@ pub struct Case {
     pub governance: Governance,
     /// The settings that a program would read there; defaults where a value is bad.
     pub settings: Settings,
-    /// What a process with the library preloaded said.
+    /// The answer of a process with the library preloaded.
     pub preloaded: Result<Testimony, NotAsked>,
-    /// What the driver said.
+    /// The driver's answer.
     pub driver: Result<Answer, NotAsked>,
-    /// What the region says.
+    /// The region's figures.
     pub snapshot: Result<Snapshot, OpenError>,
     /// Processes that use the GPU and are missing in the region.
     pub ungoverned: Vec<Ungoverned>,
@@ -110,7 +110,7 @@ fn look(region: &Path) -> Result<Snapshot, OpenError> {
     Region::open(region).map(|region| observe::snapshot(&region, Nanos::new(monotonic_nanos())))
 }
 
-/// Where the library finds the version; some containers have this file and not the module's.
+/// The version in the file that the library reads; some containers have this file and not the module's.
 fn version_in_proc() -> Option<String> {
     let text = std::fs::read_to_string("/proc/driver/nvidia/version").ok()?;
     text.split_whitespace().find(|word| word.parse::<abi::DriverVersion>().is_ok()).map(str::to_owned)

@@ -10,7 +10,7 @@ use std::os::fd::AsRawFd;
 /// Whether the kernel has something.
 type Has = fn() -> io::Result<()>;
 
-/// What is needed, what happens without it, and whether it is here.
+/// A need: its name, the loss without it, and whether it is met here.
 const NEEDS: &[(&str, &str, Has)] = &[
     ("pidfd_open (Linux 5.3)", "the arbiter does not notice a tenant's death", has_pidfd_open),
     ("MADV_WIPEONFORK (Linux 4.14)", "tenants stay ungoverned", has_wipe_on_fork),

@@ -4,7 +4,7 @@ use super::case::Case;
 use super::report::Finding;
 use std::path::{Path, PathBuf};
 
-/// Where the daemon listens unless `CUDA_MPS_PIPE_DIRECTORY` says otherwise.
+/// The folder of the daemon's pipes unless `CUDA_MPS_PIPE_DIRECTORY` says otherwise.
 const DEFAULT_FOLDER: &str = "/tmp/nvidia-mps";
 
 /// The check.

@@ -1,4 +1,4 @@
-//! What is preloaded beside the library.
+//! The check of other preloaded libraries.
 
 use super::case::Case;
 use super::report::Finding;

@@ -1,16 +1,16 @@
-//! What the doctor says.
+//! The doctor's report.
 
 use serde::Serialize;
 use std::fmt;
 
-/// What one check found.
+/// The result of one check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// Whether Missile can work with it.
     pub ok: bool,
-    /// What was found.
+    /// The facts.
     pub detail: String,
-    /// What to do, where it is not ok.
+    /// The remedy, where it is not ok.
     pub fix: Option<String>,
 }
 
@@ -36,7 +36,7 @@ pub struct Check {
 }
 
 impl Check {
-    /// What the check of this name found.
+    /// The result of the check of this name.
     pub fn new(name: &'static str, finding: Finding) -> Self {
         let Finding { ok, detail, fix } = finding;
         Check { name, ok, detail: one_line(&detail), fix: fix.as_deref().map(one_line) }
@@ -54,7 +54,7 @@ fn one_line(text: &str) -> String {
 pub struct Effective {
     /// Its name.
     pub name: &'static str,
-    /// What holds.
+    /// The value that holds.
     pub value: String,
     /// `set` or `default`.
     pub source: &'static str,

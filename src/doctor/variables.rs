@@ -1,4 +1,4 @@
-//! What the variables hold.
+//! The check of the variables.
 
 use super::case::Case;
 use super::report::{Effective, Finding};

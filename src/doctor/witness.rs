@@ -1,7 +1,5 @@
 //! Children that answer for what could hang or end the doctor itself: the dynamic linker's preloading, and the driver.
 
-use super::driver::Answer;
-use crate::libraries::SHIM;
 use std::fs;
 use std::io::Read;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -12,12 +10,12 @@ use std::time::{Duration, Instant};
 /// How long a witness may take: the driver takes seconds to wake many GPUs without persistence mode.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What a witness is asked.
+/// A question to a witness.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Question {
     /// The path of each `libmissile.so` that is loaded in it, one a line.
     Preload,
-    /// The driver's [`Answer`], as JSON.
+    /// The driver's answer to being started, as JSON.
     Driver,
 }
 
@@ -28,14 +26,6 @@ impl Question {
             Question::Preload => "preload",
             Question::Driver => "driver",
         }
-    }
-}
-
-/// The witness's part: its answer.
-pub fn answer(question: Question) -> String {
-    match question {
-        Question::Preload => mapped(SHIM).join("\n"),
-        Question::Driver => serde_json::to_string(&Answer::of_this_process()).unwrap_or_default(),
     }
 }
 
@@ -58,14 +48,14 @@ pub struct Witness {
     stderr: Receiver<Vec<u8>>,
 }
 
-/// What a witness said.
+/// A witness's words.
 #[derive(Debug)]
 pub struct Testimony {
     /// How it ended.
     pub status: ExitStatus,
     /// Its answer.
     pub stdout: String,
-    /// What it, or the dynamic linker, complained of.
+    /// Its complaints, or those of the dynamic linker.
     pub stderr: String,
 }
 

@@ -1,4 +1,4 @@
-//! Where metrics are served: the machine itself can reach it, and nobody else.
+//! Places to serve metrics at: the machine itself can reach them, and nobody else.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
-/// What a path of a Unix socket is written behind.
+/// Text before the path of a Unix socket.
 const UNIX: &[u8] = b"unix:";
 
 /// The kernel has room for 108 bytes, one of which ends the path.

@@ -37,7 +37,7 @@ impl Drop for Note {
     }
 }
 
-/// Where the arbiter that holds the region serves its metrics, if it does. Only a living one's answer counts.
+/// The address at which the arbiter that holds the region serves its metrics, if it does. Only a living one's answer counts.
 pub fn metrics_of(region: &Path) -> Option<String> {
     let mut said = String::new();
     fs::File::open(path(region)).ok()?.take(LONGEST).read_to_string(&mut said).ok()?;

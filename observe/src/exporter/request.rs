@@ -1,4 +1,4 @@
-//! What a client asks for, and the answer.
+//! A client's request, and the answer.
 
 /// As much of a request is read; what is longer is none of a scraper's.
 pub(super) const LONGEST_HEAD: usize = 8 * 1024;
@@ -9,7 +9,7 @@ const HEADERS: usize = 64;
 const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const PLAIN: &str = "text/plain; charset=utf-8";
 
-/// What a client asked for.
+/// A client's request, as far as it matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
     /// The metrics, or only what their answer begins with.

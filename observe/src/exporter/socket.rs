@@ -23,7 +23,7 @@ pub enum MetricsSocketError {
     /// The system refused.
     #[error("metrics cannot be served at {address}: {error}")]
     Io {
-        /// Where.
+        /// The address.
         address: MetricsAddress,
         /// The system's answer.
         error: io::Error,
@@ -64,7 +64,7 @@ impl MetricsSocket {
         }
     }
 
-    /// Where it listens: never port 0.
+    /// The address that it listens at: never port 0.
     pub fn address(&self) -> &MetricsAddress {
         &self.address
     }

@@ -3,7 +3,7 @@
 mod harness;
 
 use harness::Place;
-use harness::c::{self, DRIVER, Program};
+use harness::c::{DRIVER, Program};
 use harness::files::{masks_of, sm_sides_of};
 use harness::programs::{Held, said};
 use serde_json::Value;
@@ -184,9 +184,6 @@ fn after_step(step: &str) -> Value {
 
 #[test]
 fn memory_that_leaves_the_process_is_on_the_drivers_own_pages_again() {
-    if !c::is_there() {
-        return;
-    }
     for step in ["ipc", "range", "tokens", "memops"] {
         let shown = after_step(step);
         let found = [&shown["colored_bytes"], &shown["uncolored_bytes"], &shown["maps"]];
@@ -197,9 +194,6 @@ fn memory_that_leaves_the_process_is_on_the_drivers_own_pages_again() {
 
 #[test]
 fn memory_that_is_only_asked_about_or_handed_to_nowhere_stays_colored() {
-    if !c::is_there() {
-        return;
-    }
     for step in ["none", "type", "ipc-nowhere"] {
         assert_eq!(after_step(step)["colored_bytes"], 4 * MIB, "{step}");
     }
@@ -245,9 +239,6 @@ fn taken_beside(way: &str, gib: Option<u64>) -> Value {
 
 #[test]
 fn memory_is_colored_whatever_way_it_is_taken() {
-    if !c::is_there() {
-        return;
-    }
     for way in ["linear", "pitched", "stream-ordered", "pool", "mapped", "again", "twice", "exportable"] {
         let shown = taken(way);
         assert!(shown["colored_bytes"].as_u64() >= Some(4 * MIB), "{way}: {shown}");
@@ -260,9 +251,6 @@ fn memory_is_colored_whatever_way_it_is_taken() {
 
 #[test]
 fn no_memory_is_colored_that_would_leave_less_than_an_eighth_free() {
-    if !c::is_there() {
-        return;
-    }
     // Of 141 GiB.
     for (gib, colored) in [(122, 4 * MIB), (124, 0)] {
         let shown = taken_beside("linear", Some(gib));
@@ -273,9 +261,6 @@ fn no_memory_is_colored_that_would_leave_less_than_an_eighth_free() {
 
 #[test]
 fn memory_of_exportable_pools_and_compressed_memory_is_never_colored() {
-    if !c::is_there() {
-        return;
-    }
     for way in ["compressed", "exported-pool", "current-exported-pool"] {
         let shown = taken(way);
         assert_eq!([&shown["colored_bytes"], &shown["maps"]], [0, 0], "{way}: {shown}");
@@ -286,9 +271,6 @@ fn memory_of_exportable_pools_and_compressed_memory_is_never_colored() {
 
 #[test]
 fn memory_whose_handle_is_exported_is_on_the_drivers_own_pages_again() {
-    if !c::is_there() {
-        return;
-    }
     let shown = taken("exported");
     let found = [&shown["colored_bytes"], &shown["uncolored_bytes"], &shown["maps"]];
     assert_eq!(found, [0, 4 * MIB, 0], "{shown}");
@@ -299,9 +281,6 @@ static CHURN: Program = Program::plain("churn", "coloring/churn.c").with(&[DRIVE
 
 #[test]
 fn threads_that_take_and_give_back_at_random_find_what_they_wrote_and_leave_nothing() {
-    if !c::is_there() {
-        return;
-    }
     let place = Place::with_table();
     let _arbiter = place.up(&[]);
     let mut command = place.missile(&["run", "--sim", "h200", "--"]);

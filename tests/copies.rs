@@ -3,7 +3,7 @@
 
 mod harness;
 
-use harness::c::{self, Program};
+use harness::c::Program;
 use harness::programs::{Held, said};
 use harness::{Arbiter, Place, tenant_of};
 use serde_json::{Value, json};
@@ -68,9 +68,6 @@ fn place() -> (Place, Arbiter) {
 
 #[test]
 fn every_kind_of_copy_arrives_alone_and_beside_others_with_and_without_mps() {
-    if !c::is_there() {
-        return;
-    }
     let (place, _arbiter) = place();
     every_kind_arrives(&place, &["--class", "be"], false);
     let _others = [
@@ -88,9 +85,6 @@ fn every_kind_of_copy_arrives_alone_and_beside_others_with_and_without_mps() {
 /// A program whose kernel has every SM and waits for a copy.
 #[test]
 fn a_copy_that_a_kernel_waits_for_with_every_sm_arrives() {
-    if !c::is_there() {
-        return;
-    }
     let (place, _arbiter) = place();
     let _other = Copier::start(&place, "ls", &["ls", "64K", "1000"]);
     for meanwhile in ["stream", "event", "context", "query", "fetch", "free", "cooperative", "two", "await", "late"] {
@@ -110,9 +104,6 @@ fn a_copy_that_a_kernel_waits_for_with_every_sm_arrives() {
 /// such a program hung for ever.
 #[test]
 fn a_program_whose_streams_wait_for_its_own_flag_ends_as_bare() {
-    if !c::is_there() {
-        return;
-    }
     let (place, _arbiter) = place();
     let _other = Copier::start(&place, "ls", &["ls", "256K", "500"]);
     let _third = Copier::start(&place, "be", &["bulk", "8M"]);

@@ -4,7 +4,7 @@ mod harness;
 
 use harness::files::edit_table;
 use harness::programs::{Said, said};
-use harness::{Place, libraries};
+use harness::{Place, c, libraries};
 use serde_json::Value;
 use std::fs::{self, DirBuilder, Permissions};
 use std::io::Read;
@@ -218,9 +218,7 @@ fn with_driver(place: &Place, code: &str) -> Command {
     let (folder, source) = (place.path("driver"), place.path("driver.c"));
     DirBuilder::new().mode(0o700).create(&folder).unwrap();
     fs::write(&source, code).unwrap();
-    let mut compiler = Command::new("cc");
-    compiler.args(["-shared", "-fPIC", "-o"]).arg(folder.join("libcuda.so.1")).arg(source);
-    assert!(compiler.status().unwrap().success());
+    c::compile(&source, &folder.join("libcuda.so.1"), []);
     let mut command = place.missile(&["doctor", "--json"]);
     command.env("LD_LIBRARY_PATH", folder);
     command

@@ -4,7 +4,7 @@
 mod harness;
 
 use harness::Place;
-use harness::c::{self, DRIVER, Program};
+use harness::c::{DRIVER, Program};
 use harness::programs::Held;
 use serde_json::Value;
 use std::fs;
@@ -91,9 +91,6 @@ fn some_of(requests: usize) -> impl Iterator<Item = usize> {
 
 #[test]
 fn a_request_that_fails_leaves_memory_right_and_nothing_behind() {
-    if !c::is_there() {
-        return;
-    }
     let ground = Ground::new();
     for way in ["linear", "twice"] {
         let requests = ground.requests(way);
@@ -123,9 +120,6 @@ fn a_request_that_fails_leaves_memory_right_and_nothing_behind() {
 
 #[test]
 fn requests_that_all_fail_from_some_point_on_never_give_wrong_memory() {
-    if !c::is_there() {
-        return;
-    }
     let ground = Ground::new();
     let requests = ground.requests("linear");
     for at in some_of(requests.len()).step_by(2) {
@@ -140,9 +134,6 @@ fn requests_that_all_fail_from_some_point_on_never_give_wrong_memory() {
 
 #[test]
 fn a_tenant_that_dies_at_any_request_leaves_its_maps_and_its_memory_to_others() {
-    if !c::is_there() {
-        return;
-    }
     let ground = Ground::new();
     let free = |ground: &Ground| {
         let said = harness::programs::said(&mut ground.place.bare("roundtrip", &["2M"]));
@@ -165,9 +156,6 @@ fn a_tenant_that_dies_at_any_request_leaves_its_maps_and_its_memory_to_others() 
 
 #[test]
 fn a_request_that_takes_long_delays_the_program_and_no_more() {
-    if !c::is_there() {
-        return;
-    }
     let ground = Ground::new();
     let requests = ground.requests("linear");
     for at in [1, 5, requests.len() / 2, requests.len()] {
@@ -179,9 +167,6 @@ fn a_request_that_takes_long_delays_the_program_and_no_more() {
 
 #[test]
 fn a_self_test_that_fails_switches_colors_off_and_says_so_once() {
-    if !c::is_there() {
-        return;
-    }
     let ground = Ground::new();
     for fault in ["unmap:1:status=0x1E", "map:1:status=0x1E", "map:2:errno=12", "map:3:status=0x1A"] {
         let fared = ground.fares("linear", fault);

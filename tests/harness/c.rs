@@ -4,8 +4,11 @@ use super::libraries;
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 use std::sync::{Mutex, OnceLock, PoisonError};
+
+/// The C compiler, which tests cannot do without.
+const COMPILER: &str = "cc";
 
 /// Stands for the path of the simulated driver, in flags and arguments.
 pub const DRIVER: &str = "DRIVER";
@@ -38,7 +41,7 @@ impl Program {
         Program { needs, ..self }
     }
 
-    /// The file, made if it has not been in this test program. There must be a compiler.
+    /// The file, made if it has not been in this test program. Fails the test where there is no C compiler.
     pub fn built(&self) -> PathBuf {
         static MADE: OnceLock<Mutex<HashSet<&'static str>>> = OnceLock::new();
         let mut made = MADE.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
@@ -48,18 +51,13 @@ impl Program {
 
     fn make(&self, made: &mut HashSet<&'static str>) {
         self.needs.iter().for_each(|other| other.make(made));
-        if !made.insert(self.name) {
+        if made.contains(self.name) {
             return;
         }
-        let mut compiler = compiler();
-        compiler.args(["-O1", "-Wall", "-Wextra", "-Werror", "-pthread", "-Wl,-rpath,$ORIGIN", "-o"]);
-        compiler.arg(folder().join(self.name)).arg(tests().join(self.source));
-        if self.name.ends_with(".so") {
-            compiler.args(["-shared", "-fPIC"]);
-        }
-        compiler.args(self.flags.iter().map(|flag| filled_in(flag)));
-        let output = compiler.output().expect("these tests compile programs in C: install gcc");
-        assert!(output.status.success(), "{}: {}", self.source, String::from_utf8_lossy(&output.stderr));
+        let flags = ["-O1", "-Wall", "-Wextra", "-Werror", "-pthread", "-Wl,-rpath,$ORIGIN"].map(PathBuf::from);
+        let flags = flags.into_iter().chain(self.flags.iter().map(|flag| filled_in(flag)));
+        compile(&tests().join(self.source), &folder().join(self.name), flags);
+        made.insert(self.name);
     }
 }
 
@@ -72,28 +70,32 @@ pub fn filled_in(text: &str) -> PathBuf {
     }
 }
 
-/// Whether there is a C compiler. Says so where there is none, as then what asks is left out.
-pub fn is_there() -> bool {
-    static THERE: OnceLock<bool> = OnceLock::new();
-    let there = *THERE.get_or_init(|| compiler().arg("--version").output().is_ok_and(|it| it.status.success()));
-    if !there {
-        println!("left out: there is no C compiler");
+/// Makes a program from a C file, or a library where the name to make ends in `.so` or has `.so.` in it. The flags come
+/// after the file, as those for the linker have to.
+#[track_caller]
+pub fn compile(source: &Path, made: &Path, flags: impl IntoIterator<Item = PathBuf>) {
+    let mut compiler = Command::new(COMPILER);
+    compiler.arg("-o").arg(made).arg(source);
+    let name = made.file_name().unwrap().to_string_lossy();
+    if name.ends_with(".so") || name.contains(".so.") {
+        compiler.args(["-shared", "-fPIC"]);
     }
-    there
+    let output = run(compiler.args(flags));
+    assert!(output.status.success(), "{}: {}", source.display(), String::from_utf8_lossy(&output.stderr));
 }
 
-/// Whether programs can be linked to a C library that is not shared. Says so where they cannot.
-pub fn links_statically() -> bool {
-    let answer = compiler().arg("-print-file-name=libc.a").output();
-    let there = answer.is_ok_and(|it| Path::new(String::from_utf8_lossy(&it.stdout).trim()).is_absolute());
-    if !there {
-        println!("left out: there is no libc.a");
-    }
-    there
+/// The path of a library of the compiler's or the C library's own, or `None` where it is not installed.
+pub fn library(name: &str) -> Option<PathBuf> {
+    let said = run(Command::new(COMPILER).arg(format!("-print-file-name={name}")));
+    let path = PathBuf::from(String::from_utf8_lossy(&said.stdout).trim());
+    path.is_absolute().then_some(path)
 }
 
-fn compiler() -> Command {
-    Command::new("cc")
+/// Runs the compiler. Fails the test, and says what to install, where there is none.
+#[track_caller]
+fn run(compiler: &mut Command) -> Output {
+    let output = compiler.output();
+    output.unwrap_or_else(|error| panic!("no C compiler starts as `{COMPILER}` ({error}): install gcc"))
 }
 
 fn tests() -> &'static Path {

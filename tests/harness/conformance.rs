@@ -105,12 +105,10 @@ pub fn assert_tenant(tenant: &Option<Value>, times: u64, kept: u64) {
 
 /// A place with an arbiter, and what the program says there without Missile and with it.
 #[track_caller]
-fn both(subject: &Subject, way: &Way) -> Option<(Said, Shown)> {
-    c::is_there().then(|| {
-        let place = Place::with_table();
-        let _arbiter = place.up(&[]);
-        (said(&mut bare(&place, way)), shown(&place, &mut tenant(&place, subject, way)))
-    })
+fn both(subject: &Subject, way: &Way) -> (Said, Shown) {
+    let place = Place::with_table();
+    let _arbiter = place.up(&[]);
+    (said(&mut bare(&place, way)), shown(&place, &mut tenant(&place, subject, way)))
 }
 
 /// All that the program does is governed, and it is none the wiser.
@@ -122,7 +120,7 @@ pub fn governed(subject: &Subject, way: &Way) {
 /// As [`governed`], of a program that does the work so often and then has so many buffers.
 #[track_caller]
 pub fn governed_times(subject: &Subject, way: &Way, times: u64, kept: u64) {
-    let Some((bare, with)) = both(subject, way) else { return };
+    let (bare, with) = both(subject, way);
     assert_same(&bare, &with.said);
     assert_eq!(with.said.stderr, "");
     assert_tenant(&with.tenant, times, kept);
@@ -132,7 +130,7 @@ pub fn governed_times(subject: &Subject, way: &Way, times: u64, kept: u64) {
 /// The program reaches the driver past Missile: it does what it does without, and `top` and one line say so.
 #[track_caller]
 pub fn bypassed(subject: &Subject, way: &Way, caller: &str) {
-    let Some((bare, with)) = both(subject, way) else { return };
+    let (bare, with) = both(subject, way);
     assert_same(&bare, &with.said);
     let tenant = with.tenant.expect("the program is a tenant, if not a governed one");
     assert!(tenant["bypassed"].as_u64() > Some(0), "{tenant}");
@@ -145,7 +143,7 @@ pub fn bypassed(subject: &Subject, way: &Way, caller: &str) {
 /// The program says the same as without Missile, and is no tenant.
 #[track_caller]
 pub fn left_alone(subject: &Subject, way: &Way) {
-    let Some((bare, with)) = both(subject, way) else { return };
+    let (bare, with) = both(subject, way);
     assert_same(&bare, &with.said);
     assert_eq!((with.said.stderr.as_str(), with.tenants), ("", 0));
 }
@@ -154,9 +152,6 @@ pub fn left_alone(subject: &Subject, way: &Way) {
 /// one line says so.
 #[track_caller]
 pub fn survives(subject: &Subject, way: &Way) {
-    if !c::is_there() {
-        return;
-    }
     let place = Place::with_table();
     let _arbiter = place.up(&[]);
     let copier = || Held::start(&mut place.tenant(&["--class", "be"], "copier", &["bulk", "8M", "--seconds", "30"]));
@@ -176,9 +171,6 @@ pub fn survives(subject: &Subject, way: &Way) {
 /// A driver that calls its own functions on the way: only the program's calls count.
 #[track_caller]
 pub fn governed_once(subject: &Subject) {
-    if !c::is_there() {
-        return;
-    }
     let place = Place::with_table();
     let _arbiter = place.up(&[]);
     let driver = filled_in(c::DRIVER);
@@ -192,9 +184,6 @@ pub fn governed_once(subject: &Subject) {
 /// Functions of a driver that is not loaded are not found, and those of one that is loaded later are governed.
 #[track_caller]
 pub fn found_once_loaded(subject: &Subject) {
-    if !c::is_there() {
-        return;
-    }
     let place = Place::with_table();
     let _arbiter = place.up(&[]);
     let with = shown(&place, &mut preloaded(&place, subject, &[&subject.library()], &ways::NOT_LOADED));
@@ -207,9 +196,6 @@ pub fn found_once_loaded(subject: &Subject) {
 /// Calls leave errno as they found it.
 #[track_caller]
 pub fn keeps_errno(subject: &Subject) {
-    if !c::is_there() {
-        return;
-    }
     let place = Place::with_table();
     let _arbiter = place.up(&[]);
     let with = shown(&place, &mut tenant(&place, subject, &ways::ERRORS));

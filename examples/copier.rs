@@ -1,7 +1,7 @@
 //! A client that only copies between pinned host memory and the device, for measuring how the bus is shared.
 //!
-//! `copier bulk SIZE` copies back to back; `copier ls SIZE PERIOD_US` copies once a period. Both end after `--seconds`
-//! and print one line of JSON: how long a copy took (from submission; a copy that is late delays the next), and the bytes a second.
+//! `copier bulk SIZE` copies back to back; `copier ls SIZE PERIOD_US` copies once a period. Both end after `--seconds`,
+//! or when `--until` says so, and print one line of JSON: how long a copy took (from submission; a copy that is late delays the next), and the bytes a second.
 
 #[path = "../src/percentiles.rs"]
 mod percentiles;
@@ -30,6 +30,9 @@ struct Arguments {
     /// Wait for this file to be there before copying, so that several begin together
     #[arg(long, global = true, value_name = "FILE")]
     after: Option<PathBuf>,
+    /// Stop when this file is there
+    #[arg(long, global = true, value_name = "FILE")]
+    until: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -62,7 +65,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let copy = || submit().and_then(|()| stream.wait());
     copy()?;
-    while arguments.after.as_ref().is_some_and(|file| !file.exists()) {
+    let is_there = |file: &PathBuf| file.exists();
+    while arguments.after.as_ref().is_some_and(|file| !is_there(file)) {
         std::thread::sleep(Duration::from_millis(2));
     }
 
@@ -70,7 +74,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let started = Instant::now();
     let mut micros = Vec::new();
     let mut due = started;
-    while started.elapsed() < time {
+    while started.elapsed() < time && !arguments.until.as_ref().is_some_and(is_there) {
         if period.is_some() {
             wait_until(due);
         }

@@ -93,8 +93,7 @@ fn a_copy_that_a_kernel_waits_for_with_every_sm_arrives() {
         let mut tenant = Held::start_listening(&mut command);
         let said = tenant.says();
         assert_eq!(said["right"], true, "{meanwhile}");
-        // Ten seconds later the program would have let the kernel go itself.
-        assert!(said["took_ms"].as_f64() < Some(5000.0), "{meanwhile}: {said}");
+        assert_eq!(said["let_go"], false, "{meanwhile}: {said}");
         tenant.go_on();
         assert_eq!(tenant.finish().code, Some(0), "{meanwhile}");
     }

@@ -8,21 +8,20 @@ use scheduler::{ArbiterError, Options, Stop, run};
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Where the arbiter of [`an_arbiter_in_a_process_of_its_own`] runs.
 const PATH_VARIABLE: &str = "SCHEDULER_TEST_REGION";
 
 #[test]
 fn an_arbiter_says_who_it_is_and_what_it_allows() {
+    let before = monotonic_nanos();
     let arbiter = Running::start();
     let header = &arbiter.layout().header;
     assert_eq!(header.arbiter_pid.load(Ordering::Relaxed), std::process::id());
     assert_eq!(arbiter.layout().map_shares(), Shares { budget: 384 * 1024, tenants: 4 });
-    let now = monotonic_nanos();
-    for clock in [&header.started, &header.heartbeat] {
-        let age = Duration::from_nanos(now.saturating_sub(clock.load(Ordering::Relaxed)));
-        assert!(age < Duration::from_secs(5), "{age:?}");
+    for clock in [&header.started, &header.heartbeat].map(|clock| clock.load(Ordering::Relaxed)) {
+        assert!((before..=monotonic_nanos()).contains(&clock), "{clock}");
     }
 }
 
@@ -36,7 +35,10 @@ fn the_heart_of_an_arbiter_with_tenants_beats_though_nothing_happens() {
 }
 
 #[test]
-fn a_stopped_arbiter_is_gone_within_100_ms_with_its_file() {
+fn a_stopped_arbiter_is_gone_with_its_file_though_it_slept() {
+    // Without tenants it sleeps for a minute at a time.
+    const HALF_A_SLEEP: Duration = Duration::from_secs(30);
+
     for tenants in [0, 1] {
         let mut arbiter = Running::start();
         for _ in 0..tenants {
@@ -46,7 +48,7 @@ fn a_stopped_arbiter_is_gone_within_100_ms_with_its_file() {
         std::thread::sleep(Duration::from_millis(300));
         let (ended, took) = arbiter.stop();
         ended.expect("it ends well");
-        assert!(took < Duration::from_millis(100), "{took:?}");
+        assert!(took < HALF_A_SLEEP, "{took:?}");
         assert!(!arbiter.path.exists());
         assert!(!arbiter.region.arbiter_is_alive(), "tenants see that it is gone");
     }
@@ -132,10 +134,10 @@ fn an_idle_arbiter_uses_no_processor() {
         arbiter.join(class, 1024);
     }
     std::thread::sleep(Duration::from_millis(300));
-    let before = arbiter.cpu_time();
+    let (before, started) = (arbiter.cpu_time(), Instant::now());
     std::thread::sleep(Duration::from_secs(1));
-    let used = arbiter.cpu_time() - before;
-    assert!(used < Duration::from_millis(10), "{used:?} in a second");
+    let (used, time) = (arbiter.cpu_time() - before, started.elapsed());
+    assert!(used < time / 100, "{used:?} in {time:?}");
 }
 
 #[test]
@@ -143,15 +145,15 @@ fn an_arbiter_whose_tenants_take_turns_leaves_the_processor_to_them() {
     let arbiter = Running::start();
     arbiter.join_with_groups(Class::Ls, 1024);
     let tenants = [(); 2].map(|()| arbiter.join_with_groups(Class::Be, 1024));
-    let before = arbiter.cpu_time();
+    let (before, started) = (arbiter.cpu_time(), Instant::now());
     for _ in 0..200 {
         std::thread::sleep(Duration::from_millis(5));
         for engine in Engine::ALL {
             tenants.iter().for_each(|tenant| arbiter.submit(tenant, engine));
         }
     }
-    let used = arbiter.cpu_time() - before;
-    assert!(used < Duration::from_millis(100), "{used:?} in a second");
+    let (used, time) = (arbiter.cpu_time() - before, started.elapsed());
+    assert!(used < time / 10, "{used:?} in {time:?}");
 }
 
 #[test]

@@ -2,10 +2,12 @@
 
 mod common;
 
-use common::{Running, stays, until, within};
+use common::{Running, stays, until};
 use region::{Class, Engine};
 use std::process::{Child, Command};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
+use units::Nanos;
 
 fn child() -> Child {
     Command::new("sleep").arg("60").spawn().expect("sleep starts")
@@ -17,17 +19,32 @@ fn kill(mut child: Child) {
 }
 
 #[test]
-fn what_a_dead_tenant_held_is_free_at_once_though_the_arbiter_slept() {
+fn what_a_dead_tenant_held_is_free_before_a_sleeping_arbiter_would_have_looked_by_itself() {
+    /// Less than the second that an arbiter with idle tenants sleeps, by its own clock.
+    const A_SLEEP: Nanos = Nanos::from_millis(900);
     let arbiter = Running::start();
-    let child = child();
-    let slot = arbiter.join_as(child.id(), Class::Be, 1024);
-    arbiter.layout().charge_maps(0, 500).expect("the budget has room");
-    // Long enough for the arbiter to have gone to sleep.
-    std::thread::sleep(Duration::from_millis(400));
-    assert_eq!(slot.pid(), Some(child.id()));
-    kill(child);
-    within(Duration::from_millis(300), "the slot is free", || slot.pid().is_none());
-    assert_eq!(arbiter.layout().maps_used(), 0);
+    let beat = || Nanos::new(arbiter.layout().header.heartbeat.load(Ordering::Relaxed));
+    let wait_for_a_sleep = || {
+        let mut last = beat();
+        until("it sleeps for a second", || {
+            let now = beat();
+            now.saturating_sub(std::mem::replace(&mut last, now)) > A_SLEEP
+        });
+    };
+    let freed_at_once = || {
+        let child = child();
+        let slot = arbiter.join_as(child.id(), Class::Be, 1024);
+        arbiter.layout().charge_maps(0, 500).expect("the budget has room");
+        wait_for_a_sleep();
+        let before = beat();
+        assert_eq!(slot.pid(), Some(child.id()));
+        kill(child);
+        until("the slot is free", || slot.pid().is_none());
+        assert_eq!(arbiter.layout().maps_used(), 0);
+        beat().saturating_sub(before) < A_SLEEP
+    };
+    // A busy machine may wake the arbiter as late as it would have woken by itself.
+    assert!((0..10).any(|_| freed_at_once()));
 }
 
 #[test]

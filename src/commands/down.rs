@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// How long an arbiter may take to end.
-const END: Duration = Duration::from_secs(2);
+const END: Duration = Duration::from_secs(30);
 
 /// Ends the arbiter. Tenants run on, ungoverned on the bus.
 #[derive(Debug, clap::Args)]

@@ -22,7 +22,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// How long an arbiter may take until it holds its region.
-const START: Duration = Duration::from_secs(2);
+const START: Duration = Duration::from_secs(30);
 
 /// Starts the arbiter, which shares the bus and the GPU's time among tenants and frees what the dead held.
 #[derive(Debug, clap::Args)]

@@ -154,7 +154,7 @@ pub fn left_alone(subject: &Subject, way: &Way) {
 pub fn survives(subject: &Subject, way: &Way) {
     let place = Place::with_table();
     let _arbiter = place.up(&[]);
-    let copier = || Held::start(&mut place.tenant(&["--class", "be"], "copier", &["bulk", "8M", "--seconds", "30"]));
+    let copier = || Held::start(&mut place.tenant(&["--class", "be"], "copier", &["bulk", "8M", "--seconds", "3600"]));
     let _copiers = [copier(), copier()];
     place.wait_for("copies", |top| {
         let tenants = top["tenants"].as_array().unwrap();

@@ -25,7 +25,7 @@ mod variables;
 use clap::Parser;
 use std::process::ExitCode;
 
-/// Gives each tenant of one NVIDIA GPU its own DRAM channels, its part of the PCIe bus and its SMs.
+/// Shares one NVIDIA GPU between latency-sensitive servers and best-effort jobs.
 ///
 /// Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not possible on this machine. `run` passes the program's own code on.
 #[derive(Debug, clap::Parser)]

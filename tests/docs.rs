@@ -7,9 +7,6 @@ use std::path::{Path, PathBuf};
 /// Files and folders, relative to the repository, whose doc lines may still begin with one of [`OPENERS`].
 const EXCUSED_LINES: &[&str] = &["region", "scheduler", "simgpu"];
 
-/// Documents, relative to the repository, whose links may still lead nowhere.
-const EXCUSED_LINKS: &[&str] = &["docs/architecture.md"];
-
 /// First words that make a doc line a question or half a sentence.
 const OPENERS: &[&str] = &["Who", "What", "Whose", "Where"];
 
@@ -24,9 +21,6 @@ fn every_link_of_a_document_leads_to_a_file_and_a_heading() {
     let root = root();
     let mut broken = Vec::new();
     for (name, text) in texts(&root, |name| name.ends_with(".md")) {
-        if EXCUSED_LINKS.contains(&name.as_str()) {
-            continue;
-        }
         for (line, link) in links(&text) {
             if !leads_somewhere(&root.join(&name), &link) {
                 broken.push(format!("{name}:{line}: {link}"));

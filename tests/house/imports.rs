@@ -17,7 +17,7 @@ pub struct Import {
     pub line: usize,
 }
 
-/// Where a name was already looked for: names may be passed on in a circle.
+/// Modules in which a name was already looked for: names may be passed on in a circle.
 type Looked = HashSet<(Vec<String>, String)>;
 
 /// All imports within a crate, of each two modules the first.
@@ -60,7 +60,7 @@ fn follow(tree: &Tree, module: &Module, words: &[String], looked: &mut Looked) -
     }
 }
 
-/// Where `first` in `module` leads, with what comes behind it.
+/// The path that `first` in `module` leads to, with what comes behind it.
 fn step(tree: &Tree, module: &Module, first: &str, rest: &[String], looked: &mut Looked) -> Option<Vec<String>> {
     if !looked.insert((module.path.clone(), first.to_owned())) {
         return None;

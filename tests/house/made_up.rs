@@ -30,7 +30,7 @@ fn arrows(files: &[(&str, &str)]) -> Vec<String> {
     imports(&made_up.tree).iter().map(|import| format!("{} > {}", name(&import.from), name(&import.to))).collect()
 }
 
-/// What breaks the rule about circles, without the temporary folder's name.
+/// Breaches of the rule about circles, without the temporary folder's name.
 fn circles_in(files: &[(&str, &str)]) -> Vec<String> {
     let made_up = made_up(files);
     let folder = format!("{}/", made_up.folder.path().display());

@@ -22,9 +22,10 @@ const FLOORS_OF_THE_SHIM: Floors = &[
     &["driver"],
     &["rm"],
     &["tenant"],
-    &["memory", "copies", "launches"],
+    &["memory", "copies", "launches", "slices"],
     &["intercept"],
     &["process"],
+    &["dispatch"],
     &["exports"],
 ];
 

@@ -1,4 +1,4 @@
-//! What is wrong with a crate's imports and a repository's files, as lines for whoever has to mend it.
+//! Breaches of the rules by a crate's imports and a repository's files, as lines for whoever has to mend it.
 
 use crate::imports::Import;
 use crate::tree::Tree;

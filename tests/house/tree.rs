@@ -13,7 +13,7 @@ use syn::{Attribute, Expr, ExprLit, Item, ItemMod, ItemUse, Lit, Meta, UseTree};
 pub struct Written {
     /// Its words.
     pub words: Vec<String>,
-    /// Where it stands.
+    /// Its place.
     pub line: usize,
 }
 
@@ -30,7 +30,7 @@ pub struct Module {
     pub taken: HashMap<String, Written>,
     /// The modules that it took every name from.
     pub taken_whole: Vec<Written>,
-    /// What it names beside that.
+    /// Names that it uses beside that.
     pub named: Vec<Written>,
 }
 

@@ -6,23 +6,28 @@
 
 use crate::base::{fork, inject};
 use std::cell::Cell;
+use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 thread_local! {
     static INSIDE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// The program's own call; ends when dropped.
-pub(crate) struct Entered(());
+/// The program's own call; ends when dropped. Keeps the place of the mark, so that it is looked up once a call: in a
+/// library that is loaded, each look is a call of the loader's (`__tls_get_addr`).
+pub(crate) struct Entered(NonNull<Cell<bool>>);
 
 /// Enters a governed call. `None` where the call has to pass through untouched: Missile is off in this process, or the
 /// call comes from inside another.
 #[inline]
 pub(crate) fn enter() -> Option<Entered> {
-    if takes_no_part() || (INSIDE.replace(true) && !inject::is("reentry")) {
+    if takes_no_part() {
         return None;
     }
-    Some(Entered(()))
+    INSIDE.with(|inside| match inside.replace(true) && !inject::is("reentry") {
+        true => None,
+        false => Some(Entered(NonNull::from(inside))),
+    })
 }
 
 /// Whether this thread is inside a call that passed the library.
@@ -33,7 +38,9 @@ pub(crate) fn is_inside() -> bool {
 impl Drop for Entered {
     #[inline]
     fn drop(&mut self) {
-        INSIDE.set(false);
+        // SAFETY: the mark of the thread that entered, which this is, since a pointer is not sent to another; it has no
+        // destructor, so it is there for as long as the thread runs.
+        unsafe { self.0.as_ref() }.set(false);
     }
 }
 

@@ -33,7 +33,7 @@ const CHECKS: &[(&str, Look)] = &[
     ("kernel", kernel::check),
     ("libraries", libraries::check),
     ("preload", preload::check),
-    ("driver", driver::check),
+    ("driver", |case| driver::check(&case.driver, case.governance.simulated().is_some(), case.driver_version())),
     ("gpus", gpus::check),
     ("table", table::check),
     ("region", region::check),

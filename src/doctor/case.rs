@@ -1,8 +1,8 @@
 //! The facts that the checks look at, gathered once.
 
 use super::driver::Answer;
-use super::witness::{PATIENCE, Question, Silence, Testimony, Witness};
-use crate::governance::{Governance, GovernanceError};
+use super::witness::{NotAsked, PATIENCE, Question, Silence, Testimony, Witness};
+use crate::governance::Governance;
 use crate::known_gpus::{KnownGpu, kernel_driver, known_gpus};
 use crate::own_program::own_program;
 use crate::ungoverned::{Ungoverned, ungoverned};
@@ -27,20 +27,6 @@ pub struct Case {
     pub snapshot: Result<Snapshot, OpenError>,
     /// Processes that use the GPU and are missing in the region.
     pub ungoverned: Vec<Ungoverned>,
-}
-
-/// Why a witness could not be asked.
-#[derive(Debug, thiserror::Error)]
-pub enum NotAsked {
-    /// Its environment cannot be made.
-    #[error(transparent)]
-    Governance(#[from] GovernanceError),
-    /// It says nothing.
-    #[error(transparent)]
-    Silence(#[from] Silence),
-    /// It ended otherwise than by answering.
-    #[error("the process that asked it ended early ({0})")]
-    Ended(String),
 }
 
 impl Case {

@@ -1,8 +1,7 @@
 //! The check of the driver: that there is one, that it starts, and that Missile knows it.
 
-use super::case::{Case, NotAsked};
 use super::report::Finding;
-use super::witness::{Testimony, mapped};
+use super::witness::{NotAsked, Testimony, mapped};
 use abi::DriverVersion;
 use client::{Driver, DriverError, Gpu, Library};
 use serde::{Deserialize, Serialize};
@@ -115,10 +114,9 @@ const FIXES: &[(u32, &str)] = &[
 ];
 
 /// The check.
-pub fn check(case: &Case) -> Finding {
-    let driver = if case.governance.simulated().is_some() { "simulated driver" } else { "driver" };
-    let version = case.driver_version();
-    match &case.driver {
+pub fn check(answer: &Result<Answer, NotAsked>, is_simulated: bool, version: Option<String>) -> Finding {
+    let driver = if is_simulated { "simulated driver" } else { "driver" };
+    match answer {
         Err(error) => Finding::bad(
             format!("the {driver} was asked to start: {error}"),
             "see whether `nvidia-smi` answers, and `dmesg` for what the kernel says of NVRM or Xid",

@@ -1,9 +1,10 @@
-//! Which GPUs programs see, and whether several may share one.
+//! The check of the GPUs that programs see, and of whether several may share one.
 
-use super::case::{Case, NotAsked};
+use super::case::Case;
 use super::driver::{Answer, SeenGpu};
 use super::mps;
 use super::report::Finding;
+use super::witness::NotAsked;
 
 const PROHIBITED: i32 = 2;
 const EXCLUSIVE_PROCESS: i32 = 3;

@@ -1,8 +1,8 @@
 //! Whether the library is there, and whether this machine's dynamic linker preloads it.
 
-use super::case::{Case, NotAsked};
+use super::case::Case;
 use super::report::Finding;
-use super::witness::Testimony;
+use super::witness::{NotAsked, Testimony};
 use crate::libraries::{Libraries, SHIM};
 use std::ffi::CStr;
 use std::fs;

@@ -1,5 +1,6 @@
 //! Children that answer for what could hang or end the doctor itself: the dynamic linker's preloading, and the driver.
 
+use crate::governance::GovernanceError;
 use std::fs;
 use std::io::Read;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -68,6 +69,20 @@ pub enum Silence {
     /// It did not end.
     #[error("no answer within {} s", .0.as_secs())]
     Hangs(Duration),
+}
+
+/// A witness could not be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum NotAsked {
+    /// Its environment cannot be made.
+    #[error(transparent)]
+    Governance(#[from] GovernanceError),
+    /// It says nothing.
+    #[error(transparent)]
+    Silence(#[from] Silence),
+    /// It ended otherwise than by answering.
+    #[error("the process that asked it ended early ({0})")]
+    Ended(String),
 }
 
 impl Witness {

@@ -1,7 +1,8 @@
 //! A client that only copies between pinned host memory and the device, for measuring how the bus is shared.
 //!
-//! `copier bulk SIZE` copies back to back; `copier ls SIZE PERIOD_US` copies once a period. Both end after `--seconds`,
-//! or when `--until` says so, and print one line of JSON: how long a copy took (from submission; a copy that is late delays the next), and the bytes a second.
+//! `copier bulk SIZE` copies back to back, one at a time or several in flight; `copier ls SIZE PERIOD_US` copies once a
+//! period. Both end after `--seconds`, or when `--until` says so, and print one line of JSON: how long a copy took (from
+//! submission; a copy that is late delays the next), and the bytes a second.
 
 #[path = "../src/percentiles.rs"]
 mod percentiles;
@@ -12,7 +13,9 @@ use clap::Parser;
 use client::Driver;
 use percentiles::Latencies;
 use punctual::wait_until;
+use std::collections::VecDeque;
 use std::error::Error;
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use units::Bytes;
@@ -27,6 +30,9 @@ struct Arguments {
     /// Copy from the device to the host
     #[arg(long, global = true)]
     to_host: bool,
+    /// How many copies are in flight at a time
+    #[arg(long, global = true, default_value = "1", value_name = "COUNT")]
+    in_flight: NonZero<usize>,
     /// Wait for this file to be there before copying, so that several begin together
     #[arg(long, global = true, value_name = "FILE")]
     after: Option<PathBuf>,
@@ -63,8 +69,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         false => stream.copy_to_device(&device, &host),
         true => stream.copy_to_host(&host, &device),
     };
-    let copy = || submit().and_then(|()| stream.wait());
-    copy()?;
+    submit()?;
+    stream.wait()?;
     let is_there = |file: &PathBuf| file.exists();
     while arguments.after.as_ref().is_some_and(|file| !is_there(file)) {
         std::thread::sleep(Duration::from_millis(2));
@@ -74,13 +80,21 @@ fn main() -> Result<(), Box<dyn Error>> {
     let started = Instant::now();
     let mut micros = Vec::new();
     let mut due = started;
+    let ends = (0..arguments.in_flight.get()).map(|_| context.event()).collect::<Result<Vec<_>, _>>()?;
+    let mut in_flight = VecDeque::new();
     while started.elapsed() < time && !arguments.until.as_ref().is_some_and(is_there) {
         if period.is_some() {
             wait_until(due);
         }
-        let submitted = Instant::now();
-        copy()?;
-        micros.push(submitted.elapsed().as_secs_f64() * 1e6);
+        let end = &ends[(micros.len() + in_flight.len()) % ends.len()];
+        in_flight.push_back((Instant::now(), end));
+        submit()?;
+        end.record(&stream)?;
+        if in_flight.len() == ends.len() {
+            let (submitted, end) = in_flight.pop_front().ok_or("nothing is in flight")?;
+            end.wait()?;
+            micros.push(submitted.elapsed().as_secs_f64() * 1e6);
+        }
         due = Instant::now().max(due + period.unwrap_or_default());
     }
     let gbps = micros.len() as f64 * size.get() as f64 / started.elapsed().as_secs_f64() / 1e9;

@@ -67,6 +67,8 @@ const LONGEST_STOP: Duration = Duration::from_secs(60);
 /// A tenant in a child process, which submits work until it is killed. Between `fork` and death only atomics, futexes and
 /// the clock are used, as the parent has threads.
 fn victim(layout: &Layout, gpu: usize, seed: u32) -> ! {
+    // SAFETY: takes plain numbers. A test that is killed itself leaves no child behind that works for ever.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
     // SAFETY: the call takes and gives plain numbers.
     let pid = unsafe { libc::getpid() }.cast_unsigned();
     let Ok(slot) = layout.join(pid) else {

@@ -1,8 +1,11 @@
 //! A snapshot, as JSON and as a table, of a region that tenants write to.
 
 use observe::snapshot;
-use region::{Class, ColorState, Direction, Engine, GpuKey, Layout, Means, Region, Shares, Slot, Why, monotonic_nanos};
+use region::{
+    Class, ColorState, Direction, Engine, GpuKey, Hold, Layout, Means, Region, Shares, Slot, Why, monotonic_nanos,
+};
 use serde_json::{Value, json};
+use std::cell::RefCell;
 use std::sync::atomic::Ordering;
 use tempfile::TempDir;
 use units::Nanos;
@@ -15,12 +18,13 @@ fn now() -> Nanos {
 struct Machine {
     held: Option<Region>,
     region: Region,
+    holds: RefCell<Vec<Hold>>,
     _folder: TempDir,
 }
 
 impl Machine {
     fn new() -> Machine {
-        let folder = tempfile::tempdir().expect("a folder");
+        let folder = tempfile::tempdir_in("/dev/shm").expect("a folder on a tmpfs");
         let path = folder.path().join("region");
         let held = Region::create(&path).expect("a region");
         let header = &held.layout().header;
@@ -28,7 +32,7 @@ impl Machine {
         header.arbiter_pid.store(std::process::id(), Ordering::Release);
         held.layout().share_maps(Shares { budget: 384 * 1024, tenants: 4 });
         let region = Region::open(&path).expect("a region to look at");
-        Machine { held: Some(held), region, _folder: folder }
+        Machine { held: Some(held), region, holds: RefCell::default(), _folder: folder }
     }
 
     fn layout(&self) -> &Layout {
@@ -36,7 +40,9 @@ impl Machine {
     }
 
     fn join(&self, class: Class, weight: u32) -> &Slot {
-        let slot = &self.layout().slots[self.layout().join(std::process::id()).expect("a free slot")];
+        let hold = self.region.join().expect("a free slot");
+        let slot = &self.layout().slots[hold.slot()];
+        self.holds.borrow_mut().push(hold);
         slot.tenant.weight.store(weight, Ordering::Relaxed);
         slot.tenant.class.store(class.code(), Ordering::Release);
         slot

@@ -1,11 +1,31 @@
-//! Who holds a slot.
+//! The word that names the holder of a slot.
 
+use crate::shared::Shared;
 use crate::sync::{AtomicU64, Ordering};
 
-/// Process id in the low half, a count of claims in the high half; low half 0 while free. A tenant takes a free slot by
-/// compare-and-swap; the arbiter alone frees it, once the process is gone.
+/// One process image's tenure of a slot: its process id, and the number of tenures that the slot has had. Two images never
+/// have the same tenure of a slot, also where the kernel gives a process id again or a process executes another program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tenure(u64);
+
+impl Tenure {
+    /// The process, as it numbers itself.
+    pub const fn pid(self) -> u32 {
+        self.0 as u32
+    }
+
+    pub(crate) const fn code(self) -> u64 {
+        self.0
+    }
+}
+
+/// Process id in the low half, a count of tenures in the high half; low half 0 while free. Written under the lock of the
+/// slot ([`crate::Hold`]), so by one at a time; every other process may read it.
 #[repr(transparent)]
 pub(crate) struct Claim(AtomicU64);
+
+// SAFETY: a transparent atomic.
+unsafe impl Shared for Claim {}
 
 impl Claim {
     #[cfg(loom)]
@@ -13,29 +33,25 @@ impl Claim {
         Claim(AtomicU64::new(0))
     }
 
-    /// The process that holds the slot.
-    pub(crate) fn holder(&self) -> Option<u32> {
-        match self.0.load(Ordering::Acquire) as u32 {
-            0 => None,
-            pid => Some(pid),
-        }
+    /// The present tenure.
+    pub(crate) fn tenure(&self) -> Option<Tenure> {
+        Some(Tenure(self.0.load(Ordering::Acquire))).filter(|tenure| tenure.pid() != 0)
     }
 
-    /// How often the slot was taken.
+    /// The number of tenures up to now.
     pub(crate) fn times(&self) -> u32 {
         (self.0.load(Ordering::Acquire) >> 32) as u32
     }
 
-    /// Tenant: takes the slot if it is free.
-    pub(crate) fn take(&self, pid: u32) -> bool {
-        let held = self.0.load(Ordering::Acquire);
-        let next = ((held >> 32).wrapping_add(1)) << 32 | u64::from(pid);
-        held as u32 == 0 && self.0.compare_exchange(held, next, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    /// Under the slot's lock: begins a tenure.
+    pub(crate) fn take(&self, pid: u32) -> Tenure {
+        let tenure = Tenure((u64::from(self.times().wrapping_add(1)) << 32) | u64::from(pid));
+        self.0.store(tenure.0, Ordering::Release);
+        tenure
     }
 
-    /// Arbiter: frees the slot.
+    /// Under the slot's lock: ends the tenure.
     pub(crate) fn free(&self) {
-        let held = self.0.load(Ordering::Relaxed);
-        self.0.store(held >> 32 << 32, Ordering::Release);
+        self.0.store(u64::from(self.times()) << 32, Ordering::Release);
     }
 }

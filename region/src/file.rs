@@ -1,63 +1,54 @@
-//! The region's file: made by the arbiter, opened by tenants and onlookers.
+//! The region's file: made by the arbiter, opened by tenants and onlookers, and its slots held by process images.
 
+use crate::error::{JoinError, OpenError};
+use crate::hold::{self, Hold};
 use crate::layout::Layout;
+use crate::lock;
+use crate::shared::Shared;
+use crate::terms::SLOTS;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
-
-/// Why a region could not be made or opened.
-#[derive(Debug)]
-pub enum OpenError {
-    /// The file is not there: no arbiter ran with this path.
-    Missing(PathBuf),
-    /// Another arbiter holds the region.
-    Held(PathBuf),
-    /// The file is there but is no region of this version.
-    Foreign(PathBuf),
-    /// The system refused.
-    Io(PathBuf, io::Error),
-}
-
-impl std::fmt::Display for OpenError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            OpenError::Missing(path) => {
-                write!(f, "no arbiter: there is no region at {}; start one with `missile up`", path.display())
-            }
-            OpenError::Held(path) => {
-                write!(f, "another arbiter holds {}; end it first with `missile down`", path.display())
-            }
-            OpenError::Foreign(path) => write!(
-                f,
-                "{} is not a region of this version of Missile: run `missile down` and `missile up` of the same \
-                 version, or remove the file",
-                path.display()
-            ),
-            OpenError::Io(path, error) => write!(f, "cannot use the region {}: {error}", path.display()),
-        }
-    }
-}
-
-impl std::error::Error for OpenError {}
+use std::sync::atomic::{AtomicI32, Ordering};
 
 /// A mapped region. Unmapped when dropped.
 pub struct Region {
     layout: NonNull<Layout>,
-    file: File,
+    /// An open file of the region's. The program may have closed it, and the number may be another file's since.
+    descriptor: AtomicI32,
+    file: FileId,
     path: PathBuf,
 }
 
-// SAFETY: the mapping is valid in every thread until the drop, and all of its fields are atomics.
+// SAFETY: the mapping is valid in every thread until the drop, and `Layout` is `Shared`.
 unsafe impl Send for Region {}
 // SAFETY: as above; shared access is what the region is for.
 unsafe impl Sync for Region {}
 
-/// The byte of the file that the living arbiter holds a lock on (an open-file-description lock: it ends with the
-/// process, however that dies, and needs no process id to be meaningful to both sides).
-const ARBITER_LOCK_BYTE: i64 = 0;
+/// The identity of a file, whatever names it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    fn of(file: BorrowedFd) -> io::Result<FileId> {
+        let mut found = std::mem::MaybeUninit::<libc::stat>::uninit();
+        // SAFETY: the call writes a stat structure, or fails.
+        match unsafe { libc::fstat(file.as_raw_fd(), found.as_mut_ptr()) } {
+            0 => {
+                // SAFETY: written by the call.
+                let found = unsafe { found.assume_init() };
+                Ok(FileId { device: found.st_dev, inode: found.st_ino })
+            }
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+}
 
 impl Region {
     /// Arbiter: makes the region at `path`, or takes over the one that a dead arbiter of this version left there, with
@@ -66,23 +57,20 @@ impl Region {
         let io = |error| OpenError::Io(path.to_owned(), error);
         match Region::open(path) {
             Ok(region) => {
-                if !lock_arbiter_byte(&region.file).map_err(io)? {
+                if !lock::take(region.descriptor(), lock::ARBITER).map_err(io)? {
                     return Err(OpenError::Held(path.to_owned()));
                 }
                 // Between the open and the lock the former arbiter may have removed the file: then start afresh.
-                let still_named = std::fs::metadata(path)
-                    .ok()
-                    .zip(region.file.metadata().ok())
-                    .is_some_and(|(named, open)| named.ino() == open.ino() && named.dev() == open.dev());
-                if still_named {
+                let named = std::fs::metadata(path).map(|named| FileId { device: named.dev(), inode: named.ino() });
+                if named.is_ok_and(|named| named == region.file) {
                     return Ok(region);
                 }
             }
             Err(OpenError::Missing(_)) => {}
             // A file of another version or a broken one: replaced, unless a live arbiter of that version holds it.
             Err(OpenError::Foreign(_)) => {
-                let file = OpenOptions::new().read(true).write(true).open(path).map_err(io)?;
-                if !lock_arbiter_byte(&file).map_err(io)? {
+                let file = open(path).map_err(io)?;
+                if !lock::take(file.as_fd(), lock::ARBITER).map_err(io)? {
                     return Err(OpenError::Held(path.to_owned()));
                 }
             }
@@ -90,39 +78,47 @@ impl Region {
         }
         // Made under another name and locked before it gets its own, so that nobody sees half a region.
         let unfinished = path.with_extension(format!("{}.new", std::process::id()));
-        let finish = || -> io::Result<Region> {
-            let file =
-                OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
-            file.set_len(Layout::SIZE as u64)?;
-            lock_arbiter_byte(&file)?;
-            let region = Region::map(file, path)?;
-            region.layout().initialise();
-            std::fs::rename(&unfinished, path)?;
-            Ok(region)
-        };
-        finish().map_err(|error| {
+        let made = Region::make(&unfinished, path);
+        if made.is_err() {
             let _ = std::fs::remove_file(&unfinished);
-            io(error)
-        })
+        }
+        made
+    }
+
+    fn make(unfinished: &Path, path: &Path) -> Result<Region, OpenError> {
+        let io = |error| OpenError::Io(path.to_owned(), error);
+        let mut options = OpenOptions::new();
+        let options = options.read(true).write(true).create(true).truncate(true).mode(0o600);
+        let file = options.open(unfinished).map_err(io)?;
+        file.set_len(Layout::SIZE as u64).map_err(io)?;
+        if !hold::is_kept(open(unfinished).map_err(io)?, &file).map_err(io)? {
+            return Err(OpenError::Unkept(path.to_owned()));
+        }
+        lock::take(file.as_fd(), lock::ARBITER).map_err(io)?;
+        let region = Region::map(file, path).map_err(io)?;
+        region.layout().initialise();
+        std::fs::rename(unfinished, path).map_err(io)?;
+        Ok(region)
     }
 
     /// Opens the region at `path` and checks that it is one of this version.
     pub fn open(path: &Path) -> Result<Region, OpenError> {
-        let file = match OpenOptions::new().read(true).write(true).custom_flags(libc::O_CLOEXEC).open(path) {
+        let io = |error| OpenError::Io(path.to_owned(), error);
+        let file = match open(path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(OpenError::Missing(path.to_owned())),
-            Err(error) => return Err(OpenError::Io(path.to_owned(), error)),
+            Err(error) => return Err(io(error)),
         };
-        let size = file.metadata().map_err(|error| OpenError::Io(path.to_owned(), error))?.len();
         // Mapping a shorter file would end in SIGBUS at the first touch.
-        if size != Layout::SIZE as u64 {
+        if file.metadata().map_err(io)?.len() != Layout::SIZE as u64 {
             return Err(OpenError::Foreign(path.to_owned()));
         }
-        let region = Region::map(file, path).map_err(|error| OpenError::Io(path.to_owned(), error))?;
+        let region = Region::map(file, path).map_err(io)?;
         if region.layout().is_valid() { Ok(region) } else { Err(OpenError::Foreign(path.to_owned())) }
     }
 
     fn map(file: File, path: &Path) -> io::Result<Region> {
+        let id = FileId::of(file.as_fd())?;
         // SAFETY: a fresh shared mapping of a file of exactly this size; no address is asked for.
         let address = unsafe {
             libc::mmap(
@@ -135,29 +131,81 @@ impl Region {
             )
         };
         match NonNull::new(address.cast::<Layout>()) {
-            Some(layout) if address != libc::MAP_FAILED => Ok(Region { layout, file, path: path.to_owned() }),
+            Some(layout) if address != libc::MAP_FAILED => {
+                let descriptor = AtomicI32::new(file.into_raw_fd());
+                Ok(Region { layout, descriptor, file: id, path: path.to_owned() })
+            }
             _ => Err(io::Error::last_os_error()),
         }
     }
 
     /// The shared fields.
     pub fn layout(&self) -> &Layout {
-        // SAFETY: the mapping is page-aligned, of the layout's size, lives as long as `self`, and every field is an
-        // atomic integer, so any bytes in it are valid whoever writes them.
+        const fn any_bytes_are_a_value<T: Shared>() {}
+        const { any_bytes_are_a_value::<Layout>() };
+        // SAFETY: the mapping is page-aligned, of the layout's size and lives as long as `self`; `Layout` is `Shared`.
         unsafe { self.layout.as_ref() }
     }
 
-    /// Where the file lies.
+    /// The file's path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Whether an arbiter holds the region now.
+    /// Whether an arbiter holds the region now. Answers also after the program has closed all descriptors.
     pub fn arbiter_is_alive(&self) -> bool {
-        let mut lock = arbiter_lock();
-        // SAFETY: `lock` is a live flock structure.
-        let asked = unsafe { libc::fcntl(self.fd(), libc::F_OFD_GETLK, &mut lock) };
-        asked == 0 && lock.l_type != libc::F_UNLCK as libc::c_short
+        let held = lock::is_held(self.descriptor(), lock::ARBITER);
+        // Looked at after the question: what is the region's file now was so before, as only this library opens it.
+        if FileId::of(self.descriptor()).is_ok_and(|id| id == self.file) {
+            return held;
+        }
+        // A region whose name is gone or another's was removed by its arbiter at the end.
+        let Ok(file) = self.open_again() else { return false };
+        let held = lock::is_held(file.as_fd(), lock::ARBITER);
+        // The former number is not ours to close.
+        self.descriptor.store(file.into_raw_fd(), Ordering::Relaxed);
+        held
+    }
+
+    /// Whether another region is the same file.
+    pub fn is_same_file(&self, other: &Region) -> bool {
+        self.file == other.file
+    }
+
+    /// Tenant: takes a slot for this process image: where one of the same process id is left by an image that is gone, as
+    /// after an `exec`, that one, so that nothing of it stays; else any that no living image holds, whether or not the
+    /// arbiter has come to clear it. Waits for nobody. Another thread must not fork meanwhile, or its child keeps the slot
+    /// until it executes a program or ends.
+    pub fn join(&self) -> Result<Hold, JoinError> {
+        let file = self.open_again().map_err(JoinError::Io)?;
+        let (pid, slots) = (std::process::id(), &self.layout().slots);
+        let own = |&slot: &usize| slots[slot].pid() == Some(pid);
+        for _ in 0..JOIN_ROUNDS {
+            for slot in (0..SLOTS).filter(own).chain((0..SLOTS).filter(|slot| !own(slot))) {
+                if lock::take(file.as_fd(), lock::of_slot(slot)).map_err(JoinError::Io)? {
+                    let tenure = slots[slot].begin(pid);
+                    return Hold::keep(&file, slot, tenure).map_err(JoinError::Io);
+                }
+            }
+            // A slot without a holder whose lock is taken is being cleared or joined at this moment.
+            if slots.iter().all(|slot| slot.pid().is_some()) {
+                break;
+            }
+            std::thread::yield_now();
+        }
+        Err(JoinError::Full)
+    }
+
+    /// Arbiter: ends the tenure of a slot if the image that held it is gone, and clears the slot. True if it was so.
+    pub fn end_if_gone(&self, slot: usize) -> bool {
+        let byte = lock::of_slot(slot);
+        // Asked before it is taken, as this happens every second and hardly ever finds somebody gone.
+        if lock::is_held(self.descriptor(), byte) || !lock::take(self.descriptor(), byte).unwrap_or(false) {
+            return false;
+        }
+        self.layout().slots[slot].end();
+        lock::give(self.descriptor(), byte);
+        true
     }
 
     /// Arbiter, at its end: takes the file's name away. Tenants keep their mapping and see that nobody holds it.
@@ -165,37 +213,35 @@ impl Region {
         std::fs::remove_file(&self.path)
     }
 
-    fn fd(&self) -> RawFd {
-        self.file.as_raw_fd()
+    /// Another open file of the region's, if it still has its name.
+    fn open_again(&self) -> io::Result<File> {
+        let file = open(&self.path)?;
+        match FileId::of(file.as_fd())? == self.file {
+            true => Ok(file),
+            false => Err(io::Error::from(io::ErrorKind::NotFound)),
+        }
+    }
+
+    fn descriptor(&self) -> BorrowedFd<'_> {
+        // SAFETY: not -1; where the program has closed it, calls on it fail or ask another file, which users allow for.
+        unsafe { BorrowedFd::borrow_raw(self.descriptor.load(Ordering::Relaxed)) }
     }
 }
+
+/// The most times that a process looks for a slot while others are being cleared.
+const JOIN_ROUNDS: usize = 100;
 
 impl Drop for Region {
     fn drop(&mut self) {
         // SAFETY: the mapping was made with this size and nothing borrows from it any more.
         unsafe { libc::munmap(self.layout.as_ptr().cast(), Layout::SIZE) };
+        if FileId::of(self.descriptor()).is_ok_and(|id| id == self.file) {
+            // SAFETY: the region's file, which only this library opens, and this is the only owner of the number.
+            drop(unsafe { OwnedFd::from_raw_fd(*self.descriptor.get_mut()) });
+        }
     }
 }
 
-fn arbiter_lock() -> libc::flock {
-    libc::flock {
-        l_type: libc::F_WRLCK as libc::c_short,
-        l_whence: libc::SEEK_SET as libc::c_short,
-        l_start: ARBITER_LOCK_BYTE,
-        l_len: 1,
-        l_pid: 0,
-    }
-}
-
-/// Takes the arbiter's lock; false where another process has it.
-fn lock_arbiter_byte(file: &File) -> io::Result<bool> {
-    let lock = arbiter_lock();
-    // SAFETY: `lock` is a live flock structure.
-    if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &lock) } == 0 {
-        return Ok(true);
-    }
-    match io::Error::last_os_error() {
-        error if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => Ok(false),
-        error => Err(error),
-    }
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).custom_flags(libc::O_CLOEXEC).open(path)
 }

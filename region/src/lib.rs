@@ -1,34 +1,60 @@
 //! The shared memory between the tenants of a GPU and the arbiter.
 //!
 //! This crate exists so that the preloaded library and the arbiter mean the same thing by every byte they share. It
-//! knows the layout of the region file, who may write which field, and the few protocols on it: joining a slot
-//! ([`Slot::claim`]), waking the arbiter ([`Doorbell`]), having channel groups take turns ([`Orders`]), keeping within the machine's map budget ([`Layout::charge_maps`]) and publishing a channel hash ([`Gpu::publish`]). It knows nothing
-//! of CUDA, of scheduling policy or of the other crates. It must never block without a bound, trust a value that
-//! another process wrote, hold a pointer or a lock in shared memory, or leave a state behind that `kill -9` of any
-//! process could make permanent.
+//! knows the layout of the region file, the writer of each field, and the few protocols on it: holding a slot
+//! ([`Region::join`]), waking the arbiter ([`Doorbell`]), having channel groups take turns ([`Orders`]), keeping within the
+//! machine's map budget ([`Layout::charge_maps`]) and publishing a channel hash ([`Gpu::publish`]). It knows nothing of
+//! CUDA, of scheduling policy or of the other crates. It must never block without a bound, trust a value that another
+//! process wrote, hold a pointer in shared memory, or leave a state behind that `kill -9` of any process could make
+//! permanent.
 //!
-//! Every field has one writer, named at the field; the exceptions are claimed by compare-and-swap and say so. Every
-//! number is an atomic of fixed width, so that a torn or racing read is still some value, which the reader checks.
+//! Every field has one writer, named at the field or at its structure; the exceptions are claimed by compare-and-swap or
+//! under a lock of the file, and say so. Every type of the layout is [`Shared`], and each field's offset stands before it.
+//!
+//! Modules, each of which knows only those before it: `sync`, `shared`, `terms`, `times`; `claim`, `doorbell`, `hash`,
+//! `why`, `bus`, `groups`; `gpu`, `orders`, `tenant`; `slot`, `machine`; `layout`, `shares`, `maps`; `lock`, `hold`,
+//! `error`, `file`.
 
 mod bus;
 mod claim;
 mod doorbell;
+mod error;
 mod file;
 mod gpu;
+mod groups;
+mod hash;
+mod hold;
 mod layout;
+mod lock;
+mod machine;
 mod maps;
-mod order;
+mod orders;
+mod shared;
+mod shares;
 mod slot;
 mod sync;
+mod tenant;
+mod terms;
+pub mod times;
 mod why;
 
 pub use bus::Bus;
+pub use claim::Tenure;
 pub use doorbell::Doorbell;
-pub use file::{OpenError, Region};
-pub use gpu::{Gpu, GpuKey, HashTable, MAX_MASKS};
-pub use layout::{GPUS, Header, Layout, MAGIC, SLOTS, VERSION};
-pub use maps::{MapBudgetExceeded, Shares};
-pub use order::{Engine, Groups, Means, Order, Orders};
-pub use slot::{Class, ColorState, Direction, Slot, SlotFull, Tenant};
+pub use error::{JoinError, OpenError};
+pub use file::Region;
+pub use gpu::Gpu;
+pub use groups::Groups;
+pub use hash::{GpuKey, HashTable, MAX_MASKS};
+pub use hold::Hold;
+pub use layout::Layout;
+pub use machine::{Header, MAGIC, VERSION};
+pub use maps::MapBudgetExceeded;
+pub use orders::{Order, Orders};
+pub use shared::Shared;
+pub use shares::Shares;
+pub use slot::Slot;
 pub use sync::monotonic_nanos;
+pub use tenant::Tenant;
+pub use terms::{Class, ColorState, Direction, Engine, GPUS, Means, SLOTS};
 pub use why::{Passed, Why};

@@ -15,73 +15,20 @@
 //! that takes slots it does not need, holds maps it does not count or writes into the header is not defended against.
 
 use crate::claim::Claim;
-use crate::layout::SLOTS;
+use crate::layout::Layout;
+use crate::shares::Shares;
+use crate::slot::Slot;
 use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};
-use crate::{ColorState, Layout, Slot};
+use crate::terms::ColorState;
 
-/// How often a charge is looked at again because somebody joined meanwhile.
+/// The most times that a charge is looked at again because somebody joined meanwhile.
 const LOOKS: usize = 8;
 
 /// The budget, or what the others' shares leave of it, has no room for the maps asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MapBudgetExceeded;
 
-/// How the budget is shared: half of it is set aside in equal shares, the other half goes to whoever comes first.
-///
-/// Up to [`Shares::guaranteed`] maps a tenant is refused nothing, whatever the others do, as long as no more tenants are
-/// there than shares. Past that it may grow while the shares of all others stay free, also of those that did not come
-/// yet. Then what all hold past their shares, with all shares on top, is within the budget, and so is what all hold.
-/// With more tenants than shares the budget still holds, but a tenant may come to find it used up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shares {
-    /// How many maps all tenants together may hold.
-    pub budget: u64,
-    /// How many tenants have a share, 1 to [`SLOTS`]; other numbers count as the nearest of these.
-    pub tenants: u64,
-}
-
-impl Shares {
-    /// How many maps each tenant may hold in any case: rounded down, so that all shares are at most half the budget.
-    pub fn guaranteed(&self) -> u64 {
-        self.budget / (2 * self.tenants())
-    }
-
-    /// Whether a tenant may hold `own` maps beside the others, of which each holds one of `others`.
-    pub fn admit(&self, own: u64, others: impl IntoIterator<Item = u64>) -> bool {
-        let (mut held, mut sum, mut past) = (1, own, self.past_share(own));
-        for maps in others {
-            held += 1;
-            sum = sum.saturating_add(maps);
-            past = past.saturating_add(self.past_share(maps));
-        }
-        match own <= self.guaranteed() {
-            // The sum of as few cannot be too high, but for somebody who is about to be refused, or lies.
-            true => held <= self.tenants() || sum <= self.budget,
-            false => self.leaves_free(past, self.tenants().max(held)),
-        }
-    }
-
-    /// Whether all shares are free beside what the tenants hold past theirs, of which each holds one of `held`. Charges
-    /// keep it so; a budget that was shared differently when they were made may not.
-    pub fn cover(&self, held: impl IntoIterator<Item = u64>) -> bool {
-        let past = held.into_iter().map(|maps| self.past_share(maps)).fold(0, u64::saturating_add);
-        self.leaves_free(past, self.tenants())
-    }
-
-    fn leaves_free(&self, past: u64, shares: u64) -> bool {
-        self.guaranteed().saturating_mul(shares).saturating_add(past) <= self.budget
-    }
-
-    fn past_share(&self, maps: u64) -> u64 {
-        maps.saturating_sub(self.guaranteed())
-    }
-
-    fn tenants(&self) -> u64 {
-        self.tenants.clamp(1, SLOTS as u64)
-    }
-}
-
-/// What a slot says for the charges.
+/// The part of a slot that charges look at.
 #[derive(Clone, Copy)]
 struct Account<'a> {
     claim: &'a Claim,
@@ -96,7 +43,7 @@ impl Account<'_> {
     fn counts(&self) -> bool {
         let state = self.state.load(Ordering::Relaxed);
         let never = state == ColorState::Off.code() || state == ColorState::Bypassed.code();
-        self.claim.holder().is_some() && !(never && self.maps.load(Ordering::SeqCst) == 0)
+        self.claim.tenure().is_some() && !(never && self.maps.load(Ordering::SeqCst) == 0)
     }
 }
 
@@ -133,7 +80,7 @@ fn charge<'a>(
 }
 
 impl Layout {
-    /// How the budget is shared now.
+    /// The way in which the budget is shared now.
     pub fn map_shares(&self) -> Shares {
         let (budget, tenants) = (&self.header.map_budget, &self.header.map_tenants);
         Shares { budget: budget.load(Ordering::Relaxed), tenants: tenants.load(Ordering::Relaxed) }
@@ -194,8 +141,11 @@ mod loom_tests {
             Arc::new(machine)
         }
 
+        /// Nobody else joins meanwhile: joins are kept apart by the locks of the slots.
         fn join(&self) -> usize {
-            self.places.iter().position(|(claim, _)| claim.take(1)).expect("a free place")
+            let place = self.places.iter().position(|(claim, _)| claim.tenure().is_none()).expect("a free place");
+            self.places[place].0.take(1);
+            place
         }
 
         fn leave(&self, place: usize) {
@@ -327,7 +277,7 @@ mod loom_tests {
             let others = aside(&machine, |machine| {
                 machine.leave(1);
                 // The first free place may lie before or behind the one that was left.
-                assert!(machine.places[2].0.take(1));
+                machine.places[2].0.take(1);
                 machine.take(2, 6)
             });
             assert!(machine.charge(0, 2), "there are two tenants at any time, and two shares");

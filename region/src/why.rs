@@ -1,5 +1,6 @@
-//! Why a governed call passed through as it was.
+//! The reasons for which governed calls pass through, and their counters.
 
+use crate::shared::Shared;
 use crate::sync::{AtomicU64, Ordering};
 
 macro_rules! reasons {
@@ -58,9 +59,12 @@ reasons! {
     Fault "fault",
 }
 
-/// How many calls passed through, by reason. Written by the tenant; there is room for more reasons than there are.
-#[repr(C)]
+/// The number of calls that passed through, by reason. Written by the tenant; there is room for more reasons than there are.
+#[repr(transparent)]
 pub struct Passed([AtomicU64; 24]);
+
+// SAFETY: transparent atomics.
+unsafe impl Shared for Passed {}
 
 const _: () = assert!(Why::ALL.len() <= 24);
 
@@ -70,7 +74,7 @@ impl Passed {
         self.0[why as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Each reason that occurred, and how often.
+    /// Each reason that occurred, with its count.
     pub fn counts(&self) -> impl Iterator<Item = (Why, u64)> {
         let counted = |why: Why| (why, self.0[why as usize].load(Ordering::Relaxed));
         Why::ALL.into_iter().map(counted).filter(|&(_, count)| count > 0)

@@ -2,16 +2,46 @@
 #![cfg(not(loom))]
 
 use proptest::prelude::*;
-use region::{ColorState, Layout, MapBudgetExceeded, Region, SLOTS, Shares};
+use region::{ColorState, Hold, Layout, MapBudgetExceeded, Region, SLOTS, Shares};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
+/// A region with its tenants, all of this process.
+struct Machine {
+    region: Region,
+    holds: RefCell<BTreeMap<usize, Hold>>,
+    _folder: tempfile::TempDir,
+}
+
+impl Machine {
+    fn layout(&self) -> &Layout {
+        self.region.layout()
+    }
+
+    /// A tenant joins; its slot.
+    fn join(&self) -> usize {
+        let hold = self.region.join().expect("a slot");
+        let slot = hold.slot();
+        self.holds.borrow_mut().insert(slot, hold);
+        slot
+    }
+
+    /// A tenant is gone, and the arbiter frees its slot.
+    fn leave(&self, slot: usize) {
+        self.holds.borrow_mut().remove(&slot);
+        assert!(self.region.end_if_gone(slot));
+    }
+}
+
 /// A region with so many tenants in its first slots.
-fn region(budget: u64, shares: u64, tenants: u32) -> Region {
-    let folder = tempfile::tempdir().expect("a temporary folder");
+fn region(budget: u64, shares: u64, tenants: usize) -> Machine {
+    let folder = tempfile::tempdir_in("/dev/shm").expect("a folder on a tmpfs");
     let region = Region::create(&folder.path().join("region")).expect("made");
     region.layout().share_maps(Shares { budget, tenants: shares });
-    (0..tenants).for_each(|pid| assert_eq!(region.layout().join(pid + 1), Ok(pid as usize)));
-    region
+    let machine = Machine { region, holds: RefCell::default(), _folder: folder };
+    (0..tenants).for_each(|slot| assert_eq!(machine.join(), slot));
+    machine
 }
 
 /// Charges one map at a time until one is refused. Returns how many were not.
@@ -53,9 +83,9 @@ fn the_share_of_a_tenant_that_is_gone_stays_free_for_another() {
     let region = region(800, 4, 4);
     let layout = region.layout();
     assert_eq!([1, 0].map(|slot| take_all(layout, slot)), [500, 100]);
-    layout.slots[1].release();
+    region.leave(1);
     assert_eq!(take_all(layout, 0), 400, "but not the share of who is gone");
-    assert_eq!(layout.join(5), Ok(1));
+    assert_eq!(region.join(), 1);
     assert_eq!(take_all(layout, 1), 100);
 }
 
@@ -65,7 +95,7 @@ fn with_more_tenants_than_shares_the_budget_still_holds() {
     let layout = region.layout();
     let held = [0, 1, 2, 3, 4, 5].map(|slot| take_all(layout, slot));
     assert_eq!(held, [300, 100, 100, 100, 100, 100], "who is there is left a share, even past the fourth");
-    assert_eq!(layout.join(7), Ok(6));
+    assert_eq!(region.join(), 6);
     assert_eq!(layout.charge_maps(6, 1), Err(MapBudgetExceeded), "who comes later is not");
 }
 
@@ -90,7 +120,7 @@ fn a_lying_count_takes_nothing_of_the_others_shares() {
     layout.slots[0].tenant.maps.store(u64::MAX, Ordering::Relaxed);
     assert_eq!([1, 2, 3].map(|slot| take_all(layout, slot)), [0, 100, 100], "who has more than the share stays at it");
     assert_eq!(layout.maps_used(), u64::MAX);
-    layout.slots[0].release();
+    region.leave(0);
     assert_eq!(layout.charge_maps(1, 1), Ok(()), "until the slot is freed");
 }
 
@@ -203,17 +233,17 @@ proptest! {
         let region = region(budget, shares, 0);
         let layout = region.layout();
         let guaranteed = layout.map_shares().guaranteed();
-        let mut held = std::collections::BTreeMap::<usize, Held>::new();
+        let mut held = BTreeMap::<usize, Held>::new();
         for event in events {
             let tenants = held.len();
             let place = |n: usize| held.keys().copied().nth(n.checked_rem(tenants)?);
             match event {
                 Event::Join if tenants < most => {
-                    held.insert(layout.join(1).expect("a slot"), Held::default());
+                    held.insert(region.join(), Held::default());
                 }
                 Event::Join => {}
                 Event::Leave(n) => if let Some(slot) = place(n) {
-                    layout.slots[slot].release();
+                    region.leave(slot);
                     held.remove(&slot);
                 },
                 Event::Charge(n, maps) => if let Some(slot) = place(n) {

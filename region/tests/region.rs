@@ -1,12 +1,13 @@
 //! The region as its users see it: a file that is made, joined, left, damaged and taken over.
 #![cfg(not(loom))]
 
-use region::{Class, Engine, GpuKey, HashTable, Layout, Means, OpenError, Region, SLOTS, monotonic_nanos};
+use region::{Class, Engine, GpuKey, HashTable, JoinError, Layout, Means, OpenError, Region, SLOTS, monotonic_nanos};
 use std::sync::atomic::Ordering;
 use units::Nanos;
 
 fn folder() -> tempfile::TempDir {
-    tempfile::tempdir().expect("a temporary folder")
+    // A tmpfs, as that of a region in use: an overlay, which a container may have for /tmp, keeps no locks.
+    tempfile::tempdir_in("/dev/shm").expect("a temporary folder")
 }
 
 #[test]
@@ -15,8 +16,8 @@ fn a_region_is_joined_by_those_who_open_it() {
     let path = folder.path().join("region");
     let made = Region::create(&path).expect("made");
     let opened = Region::open(&path).expect("opened");
-    let slot = opened.layout().join(4711).expect("a free slot");
-    assert_eq!(made.layout().slots[slot].pid(), Some(4711));
+    let hold = opened.join().expect("a free slot");
+    assert_eq!(made.layout().slots[hold.slot()].pid(), Some(std::process::id()));
     assert!(opened.arbiter_is_alive());
     drop(made);
     assert!(!opened.arbiter_is_alive(), "the lock ends with its holder");
@@ -44,10 +45,11 @@ fn a_dead_arbiters_region_is_taken_over_with_its_tenants() {
     let folder = folder();
     let path = folder.path().join("region");
     let first = Region::create(&path).expect("made");
-    let slot = first.layout().join(4711).expect("a slot");
+    let hold = Region::open(&path).expect("opened").join().expect("a slot");
     drop(first);
     let second = Region::create(&path).expect("taken over");
-    assert_eq!(second.layout().slots[slot].pid(), Some(4711));
+    assert!(!second.end_if_gone(hold.slot()), "its holder lives");
+    assert_eq!(second.layout().slots[hold.slot()].tenure(), Some(hold.tenure()));
 }
 
 #[test]
@@ -74,16 +76,16 @@ fn a_region_of_another_version_is_refused_and_replaced() {
 }
 
 #[test]
-fn a_full_region_says_so_and_a_freed_slot_is_used_again() {
+fn a_full_region_says_so_and_a_slot_that_was_given_up_is_used_again_before_it_is_cleared() {
     let folder = folder();
     let region = Region::create(&folder.path().join("region")).expect("made");
-    let layout = region.layout();
-    for pid in 1..=SLOTS as u32 {
-        layout.join(pid).expect("a slot");
-    }
-    assert!(layout.join(9999).is_err());
-    layout.slots[17].release();
-    assert_eq!(layout.join(9999), Ok(17));
+    let holds: Vec<_> = (0..SLOTS).map(|_| region.join().expect("a slot")).collect();
+    assert!(matches!(region.join(), Err(JoinError::Full)));
+    region.layout().slots[17].tenant.maps.store(5, Ordering::Relaxed);
+    holds[17].give_up();
+    let next = region.join().expect("the slot that was given up");
+    assert_eq!((next.slot(), region.layout().maps_used()), (17, 0));
+    assert_ne!(next.tenure(), holds[17].tenure());
 }
 
 #[test]
@@ -92,7 +94,8 @@ fn nothing_of_a_dead_tenant_stays_behind() {
     let region = Region::create(&folder.path().join("region")).expect("made");
     let layout = region.layout();
     layout.header.map_budget.store(100, Ordering::Relaxed);
-    let slot = layout.join(4711).expect("a slot");
+    let hold = region.join().expect("a slot");
+    let slot = hold.slot();
     let tenant = &layout.slots[slot].tenant;
     tenant.set_name(b"python3");
     tenant.class.store(Class::Ls.code(), Ordering::Release);
@@ -101,7 +104,10 @@ fn nothing_of_a_dead_tenant_stays_behind() {
     layout.charge_maps(slot, 100).expect("within the budget");
     let orders = &layout.slots[slot].orders;
     orders.give(3, Engine::Copy, Some(1), Some(Nanos::new(monotonic_nanos()) + Nanos::from_millis(500)));
-    layout.slots[slot].release();
+    orders.notice(hold.tenure());
+    assert!(!region.end_if_gone(slot), "it is held");
+    drop(hold);
+    assert!(region.end_if_gone(slot));
     assert_eq!((tenant.name(), tenant.class(), layout.maps_used()), (String::new(), None, 0));
     assert_eq!(tenant.moved[3][1].load(Ordering::Relaxed), 0);
     let groups = tenant.groups(3, Engine::Copy);

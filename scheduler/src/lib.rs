@@ -1,4 +1,4 @@
-//! The arbiter: who has which time slice of a GPU's engines, and who lives.
+//! The arbiter: it gives each tenant its time slices of a GPU's engines, and knows which tenants live.
 //!
 //! This crate exists so that the tenants of a GPU share its engines by class and weight, and so that nothing a dead tenant
 //! held stays held. It knows the region (the memory shared with the tenants), the clock and the processes of the machine:
@@ -9,16 +9,17 @@
 
 mod arbiter;
 mod error;
-mod meter;
+mod members;
+mod publish;
+mod recent;
 mod share;
 mod stop;
-mod tables;
-mod tenants;
+mod times;
 mod wakeup;
-mod watch;
 
 pub use arbiter::{Beside, DEFAULT_MAP_BUDGET, DEFAULT_MAP_TENANTS, Options, run};
 pub use error::ArbiterError;
-pub use share::{LEAST_SLICE, MOST_SLICE, Share, Sharer, Turns, shares};
+pub use publish::Tables;
+pub use share::{Share, Sharer, Turns, shares};
 pub use stop::Stop;
-pub use tables::Tables;
+pub use times::{LEAST_SLICE, MOST_SLICE};

@@ -8,5 +8,5 @@ mod policy;
 mod turns;
 
 pub(crate) use engine::EngineShare;
-pub use policy::{LEAST_SLICE, MOST_SLICE, Share, Sharer, shares};
+pub use policy::{Share, Sharer, shares};
 pub use turns::Turns;

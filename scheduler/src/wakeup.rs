@@ -1,14 +1,9 @@
-//! When to look at the region again: never on the way of a copy or a launch, and not at all while nobody submits any.
+//! The pauses between the arbiter's looks at the region: never on the way of a copy or a launch, and not at all while nobody submits any.
 
+use crate::recent::Last;
+use crate::times::{FIGURES_LOOK, IDLE_LOOK, LOOK, TURN_LOOK, WARM};
 use std::time::Duration;
 use units::Nanos;
-
-/// While several best-effort tenants may take turns: the precision of their turns.
-const TURNS: Duration = Duration::from_millis(5);
-/// While anybody submits work, for the figures that are shown.
-const FIGURES: Duration = Duration::from_millis(100);
-/// After this long without work nobody is expected to submit some unannounced.
-const WARM: Nanos = Nanos::from_millis(1000);
 
 /// The pause until the next turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,19 +30,20 @@ pub(crate) struct Activity {
 /// Chooses the pauses between turns.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Wakeup {
-    used: Option<Nanos>,
+    used: Last,
 }
 
 impl Wakeup {
     /// The pause after a turn that found this.
     pub(crate) fn after(&mut self, found: Activity, now: Nanos) -> Pause {
         if found.used {
-            self.used = Some(now);
+            self.used.note(now);
         }
-        match self.used.is_some_and(|used| now.saturating_sub(used) < WARM) {
-            true if found.contested => Pause::Nap(TURNS),
-            true => Pause::Nap(FIGURES),
-            false => Pause::Sleep(Duration::from_secs(if found.has_tenants || found.shows_busy { 1 } else { 60 })),
+        match self.used.is_within(WARM, now) {
+            true if found.contested => Pause::Nap(TURN_LOOK.into()),
+            true => Pause::Nap(FIGURES_LOOK.into()),
+            false if found.has_tenants || found.shows_busy => Pause::Sleep(LOOK.into()),
+            false => Pause::Sleep(IDLE_LOOK.into()),
         }
     }
 }
@@ -63,8 +59,8 @@ mod tests {
         let there = Activity { has_tenants: true, ..Activity::default() };
         assert_eq!(at(0, Activity::default()), Pause::Sleep(Duration::from_secs(60)));
         assert_eq!(at(0, there), Pause::Sleep(Duration::from_secs(1)));
-        assert_eq!(at(0, Activity { used: true, ..there }), Pause::Nap(FIGURES));
-        assert_eq!(at(999, Activity { contested: true, ..there }), Pause::Nap(TURNS));
+        assert_eq!(at(0, Activity { used: true, ..there }), Pause::Nap(FIGURES_LOOK.into()));
+        assert_eq!(at(999, Activity { contested: true, ..there }), Pause::Nap(TURN_LOOK.into()));
         assert_eq!(at(1000, Activity { contested: true, ..there }), Pause::Sleep(Duration::from_secs(1)));
     }
 }

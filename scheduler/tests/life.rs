@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{GPU, Running, SharedTables, folder, until};
+use common::{GPU, Running, SharedTables, be_a_tenant, folder, tenant_process, until};
 use region::{Class, Engine, HashTable, Region, Shares, monotonic_nanos};
 use scheduler::{ArbiterError, Options, Stop, run};
 use std::path::Path;
@@ -13,6 +13,12 @@ use std::time::{Duration, Instant};
 /// Where the arbiter of [`an_arbiter_in_a_process_of_its_own`] runs.
 const PATH_VARIABLE: &str = "SCHEDULER_TEST_REGION";
 
+/// Not a test by itself: the tenants that the tests kill.
+#[test]
+fn a_tenant_in_a_process_of_its_own() {
+    be_a_tenant();
+}
+
 #[test]
 fn an_arbiter_says_who_it_is_and_what_it_allows() {
     let before = monotonic_nanos();
@@ -20,18 +26,8 @@ fn an_arbiter_says_who_it_is_and_what_it_allows() {
     let header = &arbiter.layout().header;
     assert_eq!(header.arbiter_pid.load(Ordering::Relaxed), std::process::id());
     assert_eq!(arbiter.layout().map_shares(), Shares { budget: 384 * 1024, tenants: 4 });
-    for clock in [&header.started, &header.heartbeat].map(|clock| clock.load(Ordering::Relaxed)) {
-        assert!((before..=monotonic_nanos()).contains(&clock), "{clock}");
-    }
-}
-
-#[test]
-fn the_heart_of_an_arbiter_with_tenants_beats_though_nothing_happens() {
-    let arbiter = Running::start();
-    arbiter.join(Class::Be, 1024);
-    std::thread::sleep(Duration::from_millis(500));
-    let beat = arbiter.layout().header.heartbeat.load(Ordering::Relaxed);
-    until("another beat", || arbiter.layout().header.heartbeat.load(Ordering::Relaxed) != beat);
+    let started = header.started.load(Ordering::Relaxed);
+    assert!((before..=monotonic_nanos()).contains(&started), "{started}");
 }
 
 #[test]
@@ -88,7 +84,8 @@ fn a_region_is_not_taken_over_with_shares_of_what_its_tenants_hold() {
     let path = folder.path().join("region");
     let former = Region::create(&path).expect("made");
     former.layout().share_maps(Shares { budget: 800, tenants: 1 });
-    let slot = former.layout().join(std::process::id()).expect("a slot");
+    let hold = former.join().expect("a slot");
+    let slot = hold.slot();
     former.layout().charge_maps(slot, 700).expect("alone it may have all");
     drop(former);
     for (budget, tenants) in [(800, 4), (600, 1)] {
@@ -110,10 +107,11 @@ fn what_the_dead_held_is_free_to_be_shared_anew() {
     let former = Region::create(&path).expect("made");
     former.layout().share_maps(Shares { budget: 800, tenants: 1 });
     // Of the two, one is no process any more, and the other is one that nobody waited for yet.
-    let [mut waited_for, mut zombie] = [(); 2].map(|()| Command::new("sleep").arg("60").spawn().expect("sleep starts"));
+    let [mut waited_for, mut zombie] = [(); 2].map(|()| tenant_process(&path, Class::Be));
     for child in [&mut waited_for, &mut zombie] {
-        let slot = former.layout().join(child.id()).expect("a slot");
-        former.layout().slots[slot].tenant.maps.store(700, Ordering::Relaxed);
+        let slot_of = || former.layout().slots.iter().find(|slot| slot.pid() == Some(child.id()));
+        until("it joins", || slot_of().is_some_and(|slot| slot.tenant.class().is_some()));
+        slot_of().expect("it joined").tenant.maps.store(700, Ordering::Relaxed);
         child.kill().expect("it is killed");
     }
     waited_for.wait().expect("it is reaped");
@@ -162,13 +160,13 @@ fn hashes_are_published_to_whoever_joins_and_withdrawn_when_they_vanish() {
     let table = HashTable::new(4096, &[0x1000, 0x6000]).expect("a table");
     let entry = || &arbiter.layout().header.gpus[arbiter.gpu()];
     assert_eq!(entry().hash(), None);
-    arbiter.tables.0.lock().expect("the tables").push((GPU, table));
+    arbiter.tables.0.lock().push((GPU, table));
     arbiter.join(Class::Be, 1024);
     until("the hash is published", || entry().hash() == Some(table));
     let other = HashTable::new(65536, &[0x10000]).expect("a table");
-    arbiter.tables.0.lock().expect("the tables")[0].1 = other;
+    arbiter.tables.0.lock()[0].1 = other;
     until("the changed hash is published", || entry().hash() == Some(other));
-    arbiter.tables.0.lock().expect("the tables").clear();
+    arbiter.tables.0.lock().clear();
     until("the hash is withdrawn", || entry().hash().is_none());
 }
 
@@ -189,9 +187,12 @@ fn the_region_of_a_killed_arbiter_is_taken_over_with_the_living_and_without_the_
         pid == Some(first.id())
     });
     let old = old.expect("the region");
-    let mut dying = Command::new("sleep").arg("60").spawn().expect("sleep starts");
-    let living = old.layout().join(std::process::id()).expect("a slot");
-    let dead = old.layout().join(dying.id()).expect("a slot");
+    let hold = old.join().expect("a slot");
+    let living = hold.slot();
+    let mut dying = tenant_process(&path, Class::Be);
+    let slot_of = |pid| old.layout().slots.iter().position(|slot| slot.pid() == Some(pid));
+    until("it joins", || slot_of(dying.id()).is_some_and(|slot| old.layout().slots[slot].tenant.class().is_some()));
+    let dead = slot_of(dying.id()).expect("it joined");
     old.layout().charge_maps(living, 10).expect("room");
     old.layout().charge_maps(dead, 20).expect("room");
     first.kill().expect("the first arbiter is killed");

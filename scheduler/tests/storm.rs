@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{GPU, SharedTables, folder, until};
+use common::{GPU, SharedTables, folder, join, until};
 use region::{Class, Engine, Layout, Means, Region, Slot, monotonic_nanos};
 use scheduler::{Options, Stop, run};
 use std::path::Path;
@@ -64,18 +64,17 @@ impl Drop for Arbiter {
 /// no arbiter its last stop ends by itself.
 const LONGEST_STOP: Duration = Duration::from_secs(60);
 
-/// A tenant in a child process, which submits work until it is killed. Between `fork` and death only atomics, futexes and
-/// the clock are used, as the parent has threads.
-fn victim(layout: &Layout, gpu: usize, seed: u32) -> ! {
+/// A tenant in a child process, which submits work until it is killed. Between `fork` and death only atomics, futexes, the
+/// clock and what a join asks of the system are used, as the parent has threads.
+fn victim(region: &Region, gpu: usize, seed: u32) -> ! {
     // SAFETY: takes plain numbers. A test that is killed itself leaves no child behind that works for ever.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
-    // SAFETY: the call takes and gives plain numbers.
-    let pid = unsafe { libc::getpid() }.cast_unsigned();
-    let Ok(slot) = layout.join(pid) else {
+    let layout = region.layout();
+    let Ok(hold) = region.join() else {
         // SAFETY: ends the child at once, without what the parent's runtime would do at an exit.
         unsafe { libc::_exit(0) }
     };
-    let slot = &layout.slots[slot];
+    let slot = &layout.slots[hold.slot()];
     slot.tenant.weight.store(1 + seed % 1000, Ordering::Relaxed);
     slot.tenant.copies.store(1, Ordering::Relaxed);
     let class = if seed.is_multiple_of(5) { Class::Ls } else { Class::Be };
@@ -123,10 +122,10 @@ fn survive(layout: &Layout, tenant: usize, gpu: usize, go_on: &AtomicBool) -> (D
     (longest, ran)
 }
 
-fn start_victim(layout: &Layout, gpu: usize, seed: u32) -> libc::pid_t {
+fn start_victim(region: &Region, gpu: usize, seed: u32) -> libc::pid_t {
     // SAFETY: the child only runs `victim`, which is made for that.
     match unsafe { libc::fork() } {
-        0 => victim(layout, gpu, seed),
+        0 => victim(region, gpu, seed),
         child => {
             assert!(child > 0, "a child: {}", std::io::Error::last_os_error());
             child
@@ -142,16 +141,6 @@ fn kill(child: libc::pid_t) {
     }
 }
 
-/// Takes a slot for a tenant of this process.
-fn join(layout: &Layout, class: Class) -> usize {
-    let slot = layout.join(std::process::id()).expect("a slot");
-    let tenant = &layout.slots[slot].tenant;
-    tenant.weight.store(1024, Ordering::Relaxed);
-    tenant.copies.store(1, Ordering::Relaxed);
-    tenant.class.store(class.code(), Ordering::Release);
-    slot
-}
-
 #[test]
 fn no_survivor_is_stuck_whenever_tenants_and_arbiters_are_killed() {
     let folder = folder();
@@ -160,8 +149,9 @@ fn no_survivor_is_stuck_whenever_tenants_and_arbiters_are_killed() {
     let region = Region::open(&path).expect("the region");
     let layout = region.layout();
     let gpu = layout.gpu_index(GPU).expect("an entry");
-    let survivors = [join(layout, Class::Be), join(layout, Class::Be)];
-    layout.slots[join(layout, Class::Ls)].tenant.groups(gpu, Engine::Copy).describe(1, Means::SlicesAndStops);
+    let holds = [Class::Be, Class::Be, Class::Ls].map(|class| join(&region, class, 1024));
+    let [survivors @ .., sensitive] = holds.each_ref().map(|hold| hold.slot());
+    layout.slots[sensitive].tenant.groups(gpu, Engine::Copy).describe(1, Means::SlicesAndStops);
     let (go_on, killed) = (AtomicBool::new(true), AtomicU32::new(0));
     let runs = &go_on;
     let (found, _arbiter): (Vec<(Duration, u32)>, Arbiter) = std::thread::scope(|scope| {
@@ -174,7 +164,7 @@ fn no_survivor_is_stuck_whenever_tenants_and_arbiters_are_killed() {
         {
             while victims.len() < AT_ONCE {
                 seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                victims.push(start_victim(layout, gpu, seed >> 8));
+                victims.push(start_victim(&region, gpu, seed >> 8));
             }
             // At another moment of their work each time.
             let until = Instant::now() + Duration::from_micros(u64::from(seed >> 20) % 300);

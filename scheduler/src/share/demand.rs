@@ -1,32 +1,26 @@
 //! Whether a tenant has work for an engine, told by what it submitted.
 //!
 //! Nobody outside the GPU sees when work ends, so a tenant is taken to want the engine for as long as its work may last,
-//! counted in time in which it could run. Who is wrongly taken for idle is not held back, and who is wrongly taken for
-//! busy wastes a part of one turn.
+//! counted in time in which it could run. A tenant that is wrongly taken for idle is not held back, and one that is wrongly
+//! taken for busy wastes a part of one turn.
 
+use crate::recent::Last;
+use crate::times::{ACTIVE, COPY_PAUSE, KERNEL_PAUSE, LONGEST_BACKLOG};
 use region::Engine;
 use units::Nanos;
 
 /// The slowest link that copies are taken to cross, in bytes a nanosecond (GB/s): PCIe 3 x16.
 const SLOW_LINK: u64 = 12;
-/// The longest time that submitted copies are taken to last, whatever a tenant's counter says.
-const LONGEST_BACKLOG: Nanos = Nanos::from_millis(250);
-/// A tenant that copies is away for no longer than this between two copies.
-const COPY_PAUSE: Nanos = Nanos::from_millis(2);
-/// A kernel of a best-effort tenant ends, and another one follows, within this time: the longest seen was 12 ms.
-const KERNEL_PAUSE: Nanos = Nanos::from_millis(20);
-/// For so long after it last wanted the engine a tenant counts as active, so that slices do not change with each pause.
-const ACTIVE: Nanos = Nanos::from_millis(500);
 
 /// Knowledge of one tenant's work for one engine.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Demand {
     submitted: Option<u64>,
     looked: Nanos,
-    /// For how long it could run so far, and until when in this time its work may last.
+    /// The time in which it could run so far, and the end of its work in this time at the latest.
     ran: Nanos,
     until: Nanos,
-    wanted: Option<Nanos>,
+    wanted: Last,
 }
 
 impl Demand {
@@ -48,7 +42,7 @@ impl Demand {
             self.until = self.ran + pause + (backlog + lasts.min(LONGEST_BACKLOG)).min(LONGEST_BACKLOG);
         }
         if self.wants() {
-            self.wanted = Some(now);
+            self.wanted.note(now);
         }
         more != 0
     }
@@ -60,7 +54,7 @@ impl Demand {
 
     /// Whether it had work of late.
     pub(crate) fn is_active(&self) -> bool {
-        self.wanted.is_some_and(|wanted| self.looked.saturating_sub(wanted) < ACTIVE)
+        self.wanted.is_within(ACTIVE, self.looked)
     }
 }
 

@@ -3,17 +3,11 @@
 use super::demand::Demand;
 use super::policy::{Sharer, shares};
 use super::turns::Turns;
-use crate::tenants::Live;
+use crate::members::Live;
+use crate::times::{STOP, TURN};
 use region::{Class, Engine, Layout, Means, SLOTS, Slot};
 use std::sync::atomic::Ordering;
 use units::Nanos;
-
-/// The length of a turn: to change it costs about 1 ms of the engine on an H200, and each tenant waits for the turns of the
-/// others.
-const TURN: Nanos = Nanos::from_millis(60);
-/// A stop ends by itself after this time, unless it is said again: the longest that anyone stands still for an arbiter
-/// that died.
-const STOP: Nanos = Nanos::from_millis(80);
 
 /// One engine of one GPU. All copy engines of a GPU count as one.
 pub(crate) struct EngineShare {

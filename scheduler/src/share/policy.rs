@@ -7,23 +7,10 @@
 //! (docs/measurements/2026-11-30-slices.md). Hence, beside LS tenants, one best-effort (BE) tenant has the least slice, and
 //! several take coarse turns, in which all but one stand still.
 
+use crate::times::{
+    BATCH_SLICE, COPY_SLICE, COPY_SLICE_UNSTOPPED, GRAPHICS_SLICE, LEAST_SLICE, MOST_SLICE, REQUEST_SLICE,
+};
 use region::{Class, Engine};
-
-/// The shortest slice that the hardware knows, in microseconds.
-pub const LEAST_SLICE: u32 = 1;
-/// The longest slice that is given, in microseconds.
-pub const MOST_SLICE: u32 = 200_000;
-
-/// The driver's own slice on copy engines, in microseconds. A switch costs 1.5 us of it.
-const COPY_SLICE: u32 = 1024;
-/// The driver's own slice on GR0, in microseconds: what LS tenants wait for among themselves.
-const GRAPHICS_SLICE: u32 = 2048;
-/// BE kernels among themselves, in microseconds: a switch of 0.25 ms then costs about 1 %.
-const BATCH_SLICE: u32 = 20_000;
-/// All LS tenants' kernels together beside BE ones, in microseconds: longer than a request, so that none is interrupted.
-const REQUEST_SLICE: u32 = 50_000;
-/// BE copies where they cannot stand still, in microseconds: 95 % of the link, and LS waits for 90 us.
-const COPY_SLICE_UNSTOPPED: u32 = 30;
 
 /// One tenant that has channel groups on the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,8 +53,8 @@ pub fn shares(engine: Engine, sharers: &[Sharer]) -> Vec<Share> {
             _ if best_effort == 1 => Share { slice_us: Some(LEAST_SLICE), takes_turns: false },
             (Engine::Copy, Class::Be) if !stoppable => by_weight(COPY_SLICE_UNSTOPPED, sharer, of(Class::Be), false),
             (Engine::Graphics, Class::Be) if !stoppable => by_weight(GRAPHICS_SLICE, sharer, of(Class::Be), true),
-            // Two groups with the least slice on GR0 would keep each other from all work. Who seems idle may have a long
-            // kernel there.
+            // Two groups with the least slice on GR0 would keep each other from all work, and one that seems idle may have a
+            // long kernel there.
             (Engine::Graphics, Class::Be) if !sharer.active => DRIVERS_OWN,
             (_, Class::Be) => Share { slice_us: Some(LEAST_SLICE), takes_turns: true },
         })

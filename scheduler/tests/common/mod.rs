@@ -1,12 +1,14 @@
 //! An arbiter in a thread on a region of its own, and tenants played by the test.
 #![allow(dead_code, reason = "each test file uses its own part of this module")]
 
-use region::{Class, Engine, GpuKey, HashTable, Layout, Means, Region, Slot, monotonic_nanos};
+use parking_lot::Mutex;
+use region::{Class, Engine, GpuKey, HashTable, Hold, Layout, Means, Region, Slot, monotonic_nanos};
 use scheduler::{ArbiterError, Options, Stop, Tables, run};
 use std::os::unix::thread::JoinHandleExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -21,7 +23,7 @@ pub struct SharedTables(pub Arc<Mutex<Vec<(GpuKey, HashTable)>>>);
 
 impl Tables for SharedTables {
     fn hashes(&mut self) -> Vec<(GpuKey, HashTable)> {
-        self.0.lock().expect("no test panics with the tables").clone()
+        self.0.lock().clone()
     }
 }
 
@@ -32,12 +34,47 @@ pub struct Running {
     pub tables: SharedTables,
     stop: Arc<Stop>,
     thread: Option<JoinHandle<Result<(), ArbiterError>>>,
+    holds: Mutex<Vec<Hold>>,
     _folder: Arc<TempDir>,
 }
 
-/// A folder for a region.
+/// A folder for a region: on a tmpfs, as an overlay, which a container may have for /tmp, keeps no locks.
 pub fn folder() -> Arc<TempDir> {
-    Arc::new(tempfile::tempdir().expect("a folder"))
+    Arc::new(tempfile::tempdir_in("/dev/shm").expect("a folder"))
+}
+
+/// The region that a tenant joins in a process of its own, and its class.
+const TENANT_PATH: &str = "SCHEDULER_TEST_TENANT";
+const TENANT_CLASS: &str = "SCHEDULER_TEST_CLASS";
+
+/// A tenant in a process of its own, which joins and waits to be killed: by the test of this name that a test file has.
+pub fn tenant_process(path: &Path, class: Class) -> Child {
+    let mut command = Command::new(std::env::current_exe().expect("this test's path"));
+    command.args(["--exact", "a_tenant_in_a_process_of_its_own"]);
+    command.env(TENANT_PATH, path).env(TENANT_CLASS, class.name()).stdout(Stdio::null());
+    command.spawn().expect("it starts")
+}
+
+/// Becomes the tenant that [`tenant_process`] asks for, if it does.
+pub fn be_a_tenant() {
+    let Some(path) = std::env::var_os(TENANT_PATH) else { return };
+    let region = Region::open(Path::new(&path)).expect("the region");
+    let _hold =
+        join(&region, if std::env::var(TENANT_CLASS).as_deref() == Ok("ls") { Class::Ls } else { Class::Be }, 1024);
+    loop {
+        std::thread::park();
+    }
+}
+
+/// Takes a slot and fills it in.
+pub fn join(region: &Region, class: Class, weight: u32) -> Hold {
+    let hold = region.join().expect("a free slot");
+    let tenant = &region.layout().slots[hold.slot()].tenant;
+    tenant.weight.store(weight, Ordering::Relaxed);
+    tenant.copies.store(1, Ordering::Relaxed);
+    tenant.class.store(class.code(), Ordering::Release);
+    region.layout().header.doorbell.ring_loudly();
+    hold
 }
 
 impl Running {
@@ -62,7 +99,7 @@ impl Running {
             region.as_ref().is_some_and(started)
         });
         let region = region.expect("the arbiter started");
-        Running { region, path, tables, stop, thread: Some(thread), _folder: folder }
+        Running { region, path, tables, stop, thread: Some(thread), holds: Mutex::default(), _folder: folder }
     }
 
     pub fn layout(&self) -> &Layout {
@@ -71,17 +108,23 @@ impl Running {
 
     /// Joins as a tenant of this process.
     pub fn join(&self, class: Class, weight: u32) -> &Slot {
-        self.join_as(std::process::id(), class, weight)
+        self.keep(join(&self.region, class, weight))
     }
 
-    /// Joins as a tenant of another process.
-    pub fn join_as(&self, pid: u32, class: Class, weight: u32) -> &Slot {
-        let slot = &self.layout().slots[self.layout().join(pid).expect("a free slot")];
-        slot.tenant.weight.store(weight, Ordering::Relaxed);
-        slot.tenant.copies.store(1, Ordering::Relaxed);
-        slot.tenant.class.store(class.code(), Ordering::Release);
-        self.layout().header.doorbell.ring_loudly();
+    /// Has a slot held for as long as the arbiter runs.
+    pub fn keep(&self, hold: Hold) -> &Slot {
+        let slot = &self.layout().slots[hold.slot()];
+        self.holds.lock().push(hold);
         slot
+    }
+
+    /// Has a process of its own join, and waits until it has.
+    pub fn join_elsewhere(&self, class: Class) -> (Child, &Slot) {
+        let child = tenant_process(&self.path, class);
+        let slot_of = || self.layout().slots.iter().find(|slot| slot.pid() == Some(child.id()));
+        until("it joins", || slot_of().is_some_and(|slot| slot.tenant.class().is_some()));
+        let slot = slot_of().expect("it has joined");
+        (child, slot)
     }
 
     /// The index of [`GPU`].

@@ -6,10 +6,12 @@ use crate::base::{fork, inject, shield};
 use crate::memory::color;
 use crate::tenant::membership::{self, Joined, enter};
 use abi::cuda::{CUDA_ERROR_SYSTEM_NOT_READY, CUDA_SUCCESS, CUresult};
-use region::ColorState;
+use region::times::{JOIN_LOOK, LONGEST_JOIN};
+use region::{ColorState, monotonic_nanos};
 use settings::{ColorChoice, Settings};
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use units::Nanos;
 
 static STARTED: OnceLock<CUresult> = OnceLock::new();
 
@@ -53,29 +55,41 @@ fn join(settings: Settings) -> Result<(), String> {
         return Err("the kernel has no MADV_WIPEONFORK (Linux 4.14), without which a fork would do harm".into());
     }
     let strict_color = settings.strict && settings.color != ColorChoice::Off;
-    let joined = enter(settings).map_err(|error| error.to_string())?;
-    let state = await_color(joined);
-    if strict_color && !matches!(state, ColorState::On | ColorState::Pending | ColorState::NotAsked) {
-        return Err(format!("memory cannot be coloured: {}", state.name()));
-    }
-    if !matches!(state, ColorState::On | ColorState::Off | ColorState::NotAsked) {
-        warning!("memory is not coloured: {}", state.name());
+    // It may be there already, as one that came to the driver past the library.
+    let joined = match membership::joined() {
+        Some(joined) => joined,
+        None => enter(settings).map_err(|error| error.to_string())?,
+    };
+    let why = match await_color(joined) {
+        ColorState::On | ColorState::Off | ColorState::NotAsked => None,
+        ColorState::Pending => Some("the arbiter has not answered yet"),
+        state => Some(state.name()),
+    };
+    match why {
+        Some(why) if strict_color => return Err(format!("memory cannot be coloured: {why}")),
+        Some(why) => warning!("memory is not coloured: {why}"),
+        None => {}
     }
     rounds::begin();
     info!("joined {} as tenant {}", joined.region.path().display(), joined.slot);
     Ok(())
 }
 
-/// The state of the tenant's colour on the first device, once the arbiter has had time to publish a table that was probed
-/// after it started: it looks for new ones when a tenant joins.
+/// The state of the tenant's colour on the first device, once the arbiter has taken the tenant in: before that it looks
+/// for tables that were probed after it started. `Pending` where it does not get to that for long.
 fn await_color(joined: &Joined) -> ColorState {
-    const LOOKS: u32 = 10;
-    const BETWEEN: Duration = Duration::from_millis(5);
-    for _ in 0..LOOKS {
+    let (orders, began) = (&joined.slot().orders, Nanos::new(monotonic_nanos()));
+    loop {
+        // Read before the state, so that what is published or said meanwhile is not missed.
+        let (seen, taken_in) = (orders.changes(), joined.is_taken_in());
         match color::settle(joined, 0) {
-            ColorState::NoTable => std::thread::sleep(BETWEEN),
+            ColorState::NoTable if !taken_in && joined.region.arbiter_is_alive() => {}
             settled => return settled,
         }
+        if Nanos::new(monotonic_nanos()).saturating_sub(began) >= LONGEST_JOIN {
+            joined.tenant().color_state.store(ColorState::Pending.code(), Ordering::Relaxed);
+            return ColorState::Pending;
+        }
+        orders.wait(seen, JOIN_LOOK.into());
     }
-    color::settle(joined, 0)
 }

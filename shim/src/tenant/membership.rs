@@ -3,7 +3,7 @@
 use super::gpus::Gpus;
 use crate::base::{fork, log, shield};
 use crate::driver::query;
-use region::{ColorState, OpenError, Region, Slot, Tenant, Why};
+use region::{ColorState, Hold, JoinError, OpenError, Region, Slot, Tenant, Why};
 use settings::{CopyChoice, Settings};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 
@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 pub(crate) struct Joined {
     pub(crate) region: Region,
     pub(crate) slot: usize,
+    /// Keeps the slot for this process image.
+    hold: Hold,
     pub(crate) settings: Settings,
     gpus: Gpus,
 }
@@ -22,6 +24,11 @@ impl Joined {
 
     pub(crate) fn tenant(&self) -> &Tenant {
         &self.slot().tenant
+    }
+
+    /// Whether the arbiter has taken this tenant in.
+    pub(crate) fn is_taken_in(&self) -> bool {
+        self.slot().orders.has_noticed(self.hold.tenure())
     }
 
     /// The region's index of the current context's GPU.
@@ -98,7 +105,9 @@ pub(crate) fn driver_in_use() {
 pub(crate) enum EnterError {
     Open(OpenError),
     NobodyHolds(std::path::PathBuf),
-    Full(std::path::PathBuf),
+    /// This process image has a slot of that very region.
+    IsIn(std::path::PathBuf),
+    Join(std::path::PathBuf, JoinError),
 }
 
 impl std::fmt::Display for EnterError {
@@ -108,7 +117,9 @@ impl std::fmt::Display for EnterError {
             EnterError::NobodyHolds(path) => {
                 write!(f, "no arbiter holds {}; start one with `missile up`", path.display())
             }
-            EnterError::Full(path) => write!(f, "{} has no room for another tenant", path.display()),
+            EnterError::IsIn(path) => write!(f, "this process is a tenant of {} already", path.display()),
+            EnterError::Join(path, JoinError::Full) => write!(f, "{} has no room for another tenant", path.display()),
+            EnterError::Join(path, JoinError::Io(error)) => write!(f, "cannot join {}: {error}", path.display()),
         }
     }
 }
@@ -119,12 +130,18 @@ pub(crate) fn enter(settings: Settings) -> Result<&'static Joined, EnterError> {
     if !region.arbiter_is_alive() {
         return Err(EnterError::NobodyHolds(settings.region));
     }
-    let Ok(slot) = region.layout().join(std::process::id()) else {
-        return Err(EnterError::Full(settings.region));
+    let former = joined();
+    if former.is_some_and(|former| former.region.is_same_file(&region)) {
+        return Err(EnterError::IsIn(settings.region));
+    }
+    let hold = match region.join() {
+        Ok(hold) => hold,
+        Err(error) => return Err(EnterError::Join(settings.region, error)),
     };
     let joined = Box::leak(Box::new(Joined {
         region,
-        slot,
+        slot: hold.slot(),
+        hold,
         settings,
         // Not asked from inside the driver, where the process joins only to show that it is not governed.
         gpus: Gpus::new(SEEN_INIT.load(Ordering::Relaxed) && query::devices() == 1),
@@ -137,6 +154,9 @@ pub(crate) fn enter(settings: Settings) -> Result<&'static Joined, EnterError> {
     tenant.copies.store((settings.copies != CopyChoice::Off).into(), Ordering::Relaxed);
     tenant.class.store(settings.class.code(), Ordering::Release);
     JOINED.store(joined, Ordering::Release);
+    if let Some(former) = former {
+        former.hold.give_up();
+    }
     joined.region.layout().header.doorbell.ring_loudly();
     Ok(joined)
 }

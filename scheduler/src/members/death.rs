@@ -1,4 +1,4 @@
-//! A thread that sleeps until a tenant dies or the arbiter is asked to end, and then rings the arbiter's bell.
+//! The thread that sleeps until a tenant's process ends or the arbiter is asked to end, and then rings the arbiter's bell.
 //!
 //! The arbiter sleeps on a futex, which the bell's ringers reach without a system call while it is awake; process file
 //! descriptors cannot wake a futex. This thread is the bridge, and costs nothing while nobody dies.

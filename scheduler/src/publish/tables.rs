@@ -1,36 +1,35 @@
 //! Publishing the channel hashes of the machine's GPUs to the tenants.
 
+use crate::recent::Last;
+use crate::times::LOOK;
 use region::{GpuKey, HashTable, Layout};
 use units::Nanos;
 
-/// How often the tables are asked for again while the arbiter is awake.
-const RELOAD: Nanos = Nanos::from_millis(1000);
-
-/// Where the arbiter gets the channel hashes of the machine's GPUs from.
+/// The source of the channel hashes of the machine's GPUs.
 pub trait Tables: Send {
     /// The hash of every GPU that has one now. Asked at the start, when a tenant joins and at most once a second
-    /// besides, on the thread that answers copies: it must come back quickly.
+    /// besides, on the arbiter's one thread: it must come back quickly.
     fn hashes(&mut self) -> Vec<(GpuKey, HashTable)>;
 }
 
 /// Keeps what the region says of hashes at what the tables say.
 pub(crate) struct Publisher {
     tables: Box<dyn Tables>,
-    asked: Option<Nanos>,
+    asked: Last,
 }
 
 impl Publisher {
     pub(crate) fn new(tables: Box<dyn Tables>) -> Self {
-        Publisher { tables, asked: None }
+        Publisher { tables, asked: Last::default() }
     }
 
     /// Asks the tables if it is time, or if a tenant joined, and publishes what differs.
     pub(crate) fn turn(&mut self, layout: &Layout, joined: bool, now: Nanos) {
-        let due = self.asked.is_none_or(|asked| now.saturating_sub(asked) >= RELOAD);
-        if !due && !joined {
+        if joined {
+            self.asked.note(now);
+        } else if !self.asked.renew(LOOK, now) {
             return;
         }
-        self.asked = Some(now);
         let hashes = self.tables.hashes();
         // Compared with what the region says and not with what was published: a former arbiter's hashes and damage by
         // a tenant are then put right as well.

@@ -35,7 +35,9 @@ fn a_process_that_executes_itself_is_one_tenant_with_what_its_last_image_holds()
     if !c::is_there() {
         return;
     }
-    let place = Place::with_table();
+    // In memory, as every image has the simulated VRAM made anew.
+    let place = Place::in_memory();
+    place.keep_table();
     let _arbiter = place.up(&[]);
     let once = worked(tenant(&place, &EXECUTING, &["1"]));
     let top = place.top().unwrap();

@@ -12,9 +12,9 @@ type Has = fn() -> io::Result<()>;
 
 /// A need: its name, the loss without it, and whether it is met here.
 const NEEDS: &[(&str, &str, Has)] = &[
-    ("pidfd_open (Linux 5.3)", "the arbiter does not notice a tenant's death", has_pidfd_open),
+    ("pidfd_open (Linux 5.3)", "the arbiter notices a tenant's death a second late", has_pidfd_open),
     ("MADV_WIPEONFORK (Linux 4.14)", "tenants stay ungoverned", has_wipe_on_fork),
-    ("locks of open files (Linux 3.15)", "tenants do not see whether an arbiter lives", has_file_locks),
+    ("locks of open files (Linux 3.15)", "tenants cannot hold their places or see whether an arbiter lives", has_file_locks),
 ];
 
 /// The check.

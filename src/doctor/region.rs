@@ -20,7 +20,7 @@ pub fn check(case: &Case) -> Finding {
             let fix = format!("`missile up`, which replaces it; if that says it is held, remove {}", path.display());
             return Finding::bad(error.to_string(), fix);
         }
-        Err(error @ (OpenError::Io(..) | OpenError::Held(_))) => {
+        Err(error @ (OpenError::Io(..) | OpenError::Held(_) | OpenError::Unkept(_))) => {
             let fix = format!("make {} readable and writable for this user, or set MISSILE_REGION", path.display());
             return Finding::bad(error.to_string(), fix);
         }

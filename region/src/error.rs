@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-/// Why a region could not be made or opened.
+/// An obstacle to making or opening a region.
 #[derive(Debug)]
 pub enum OpenError {
     /// The file is not there: no arbiter ran with this path.
@@ -46,7 +46,7 @@ impl std::fmt::Display for OpenError {
 
 impl std::error::Error for OpenError {}
 
-/// Why a process could not take a slot of a region that it has open.
+/// An obstacle to taking a slot of a region that is open.
 #[derive(Debug)]
 pub enum JoinError {
     /// Every slot is held by a process image that lives.

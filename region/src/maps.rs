@@ -7,7 +7,7 @@
 //! [`Shares`] says what a tenant may hold beside others. A charge is added first and checked afterwards, so two tenants
 //! that charge at once may both be refused but never both go over: each fences between its addition and its look, so of
 //! any charges that were admitted the last one has seen all others. What it may have seen as well is the charge of
-//! somebody who is about to be refused. That holds up who wants more than the guaranteed share, and nobody else: where
+//! somebody who is about to be refused. That holds up tenants that want more than the guaranteed share, and nobody else: where
 //! no more tenants are there than shares, a charge within the share is not measured by what others hold.
 //!
 //! Every process that maps the region can write any count. With as many tenants as shares at most, a count that is too
@@ -90,7 +90,7 @@ impl Layout {
     pub fn share_maps(&self, shares: Shares) {
         self.header.map_budget.store(shares.budget, Ordering::Relaxed);
         self.header.map_tenants.store(shares.tenants, Ordering::Relaxed);
-        // A charge that was admitted by the former shares is seen after this, by whoever looks then.
+        // A charge that was admitted by the former shares is seen after this by every tenant that looks.
         fence(Ordering::SeqCst);
     }
 
@@ -223,7 +223,7 @@ mod loom_tests {
             let machine = Machine::<2>::new(8, 2, 1);
             let other = aside(&machine, |machine| machine.take(0, 4));
             let held = machine.take(0, 4);
-            assert!(held + other.join().expect("it ends") <= 6, "the share of who did not come yet is free");
+            assert!(held + other.join().expect("it ends") <= 6, "the share of a tenant that did not come yet is free");
         });
     }
 

@@ -49,7 +49,7 @@ impl Order {
     }
 
     /// Arbiter: writes the order. True if it says something else than before; a later end of the same stop does not
-    /// count, since whoever sleeps until the former end looks again then.
+    /// count, since a tenant that sleeps until the former end looks again then.
     fn set(&self, slice_us: Option<u32>, stop_until: Option<Nanos>) -> bool {
         let (slice, until) = (slice_us.unwrap_or(0), stop_until.map_or(0, Nanos::get));
         let changed = self.slice_us.swap(slice, Ordering::Relaxed) != slice;

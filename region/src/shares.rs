@@ -2,7 +2,7 @@
 
 use crate::terms::SLOTS;
 
-/// A way to share the budget: half of it is set aside in equal shares, the other half goes to whoever comes first.
+/// A way to share the budget: half of it is set aside in equal shares, the other half goes to those that come first.
 ///
 /// Up to [`Shares::guaranteed`] maps a tenant is refused nothing, whatever the others do, as long as no more tenants are
 /// there than shares. Past that it may grow while the shares of all others stay free, also of those that did not come

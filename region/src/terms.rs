@@ -79,7 +79,7 @@ macro_rules! coded {
 }
 
 coded! {
-    /// What a tenant is to the others.
+    /// A tenant's rank among the others.
     Class {
         /// Latency-sensitive: goes first.
         Ls = 1 "ls",
@@ -89,7 +89,7 @@ coded! {
 }
 
 coded! {
-    /// Whether a tenant's memory is coloured, and if not, why.
+    /// The state of a tenant's colour: coloured, or the reason why not.
     ColorState {
         /// Nothing was allocated yet that could be.
         Pending = 0 "pending",

@@ -5,7 +5,7 @@ use crate::sync::{AtomicU64, Ordering};
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $variant:ident $text:literal,)*) => {
-        /// Why a governed call passed through. Decisions, counters and `top` share these.
+        /// The reason for which a governed call passed through. Decisions, counters and `top` share these.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(usize)]
         pub enum Why {

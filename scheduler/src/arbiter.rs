@@ -128,7 +128,7 @@ impl<'a> Arbiter<'a> {
             let engines = Engine::ALL.map(|engine| EngineShare::new(gpu, engine));
             (engines, Direction::ALL.map(|direction| used(gpu, direction)))
         };
-        // Last: whoever sees it sees the rest, and what tenants move from then on is counted.
+        // Last: a process that sees it sees the rest, and what tenants move from then on is counted.
         header.arbiter_pid.store(std::process::id(), Ordering::Release);
         Arbiter {
             region,

@@ -1,11 +1,11 @@
-//! Why the arbiter could not start or could not end properly.
+//! The arbiter's reasons not to start, or not to end properly.
 
 use region::OpenError;
 use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
-/// Why the arbiter could not start or could not end properly.
+/// A reason not to start, or not to end properly.
 #[derive(Debug, thiserror::Error)]
 pub enum ArbiterError {
     /// The region could not be made or taken over.
@@ -43,7 +43,7 @@ pub enum ArbiterError {
     /// The means to notice that tenants die could not be had.
     #[error("cannot watch tenants ({what}): {error}; raise the limits on open files and threads and start again")]
     Watch {
-        /// What the system refused.
+        /// The thing that the system refused.
         what: &'static str,
         /// Its answer.
         error: io::Error,

@@ -1,4 +1,4 @@
-//! The tenants that the arbiter knows: who came, who lives, and who is gone.
+//! The tenants that the arbiter knows: those that came, those that live, and those that are gone.
 
 mod death;
 mod join;

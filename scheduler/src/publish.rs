@@ -1,4 +1,4 @@
-//! What the arbiter publishes to tenants and onlookers: channel hashes, and the use of the buses.
+//! Publishing to tenants and onlookers: channel hashes, and the use of the buses.
 
 mod tables;
 mod utilization;

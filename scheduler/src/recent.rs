@@ -1,4 +1,4 @@
-//! Whether something happened within a window of time: the one meaning that "of late" has here.
+//! The last time that something happened, and whether that is within a window: the one meaning that "of late" has here.
 
 use units::Nanos;
 

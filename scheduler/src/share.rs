@@ -1,4 +1,4 @@
-//! Sharing an engine's time: who has which time slice, and who stands still.
+//! Sharing an engine's time: each tenant's time slice, and the tenants that stand still.
 //!
 //! [`policy`], [`turns`] and [`demand`] are arithmetic without a region; [`engine`] applies them to one engine of one GPU.
 

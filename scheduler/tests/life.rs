@@ -1,4 +1,4 @@
-//! How an arbiter starts, takes over, idles and ends.
+//! An arbiter's life: it starts, takes over, idles and ends.
 
 mod common;
 
@@ -10,7 +10,7 @@ use std::process::Command;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// Where the arbiter of [`an_arbiter_in_a_process_of_its_own`] runs.
+/// The region of the arbiter of [`an_arbiter_in_a_process_of_its_own`].
 const PATH_VARIABLE: &str = "SCHEDULER_TEST_REGION";
 
 /// Not a test by itself: the tenants that the tests kill.

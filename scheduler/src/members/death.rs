@@ -80,7 +80,7 @@ impl DeathWatch {
         self.end.signal();
     }
 
-    /// Adds a descriptor that is reported once: who is told looks at what happened, so there is nothing to re-arm.
+    /// Adds a descriptor that is reported once: the arbiter then looks at all slots, so there is nothing to re-arm.
     fn add(&self, fd: &impl AsFd, what: u64) -> io::Result<()> {
         let mut event = libc::epoll_event { events: (libc::EPOLLIN | libc::EPOLLONESHOT) as u32, u64: what };
         let fd = fd.as_fd().as_raw_fd();

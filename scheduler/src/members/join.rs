@@ -42,7 +42,7 @@ impl Members {
         &self.live
     }
 
-    /// Takes in who came. True if anybody did. `forget` is told each slot whose former holder does not count any more.
+    /// Takes newcomers in. True if there were any. `forget` is told each slot whose former holder does not count any more.
     pub(crate) fn meet(&mut self, layout: &Layout, watch: &DeathWatch, forget: &mut dyn FnMut(usize)) -> bool {
         let mut joined = false;
         for (index, (slot, known)) in layout.slots.iter().zip(&mut self.known).enumerate() {
@@ -71,7 +71,7 @@ impl Members {
         }
     }
 
-    /// Tells all who came that they are taken in: what there is for them was published before.
+    /// Tells all members that they are taken in: what there is for them was published before.
     pub(crate) fn welcome(&self, layout: &Layout) {
         for (slot, known) in layout.slots.iter().zip(&self.known) {
             if let Some(member) = known {

@@ -1,4 +1,4 @@
-//! One engine of one GPU: reads who uses it, and gives orders.
+//! One engine of one GPU: reads which tenants use it, and gives them orders.
 
 use super::demand::Demand;
 use super::policy::{Sharer, shares};

@@ -1,4 +1,4 @@
-//! The slices of the tenants of one engine, from who is there.
+//! The slices of the tenants of one engine, as a function of the tenants that are there.
 //!
 //! The hardware gives the channel groups that have work turns, one after the other, each of at most its slice; a group
 //! without work takes none. So a latency-sensitive (LS) tenant waits for at most the slices of the others, and tenants

@@ -3,11 +3,11 @@
 use region::SLOTS;
 use units::Nanos;
 
-/// The turns on an engine: those who take them, and the one whose turn it is.
+/// The turns on an engine: the tenants that take them, and the one that has its turn.
 ///
 /// Start-time fair queueing (Goyal, Vin and Cheng 1996) with turns for packets: each tenant's time is counted over its
 /// weight, and the one with the least has the next turn. A tenant that comes, or comes back, starts where the turns are, so
-/// that nobody saves up time, and nobody who comes and goes keeps those who stay from theirs.
+/// that none saves up time, and none that comes and goes keeps those that stay from theirs.
 #[derive(Clone, Debug)]
 pub struct Turns {
     length: Nanos,
@@ -54,7 +54,7 @@ impl Turns {
         Some(slot)
     }
 
-    /// Takes in who wants turns now.
+    /// Takes in the tenants that want turns now.
     fn welcome(&mut self, takers: &[(usize, u32)]) {
         let before = std::mem::replace(&mut self.takes, [false; SLOTS]);
         for &(slot, _) in takers {

@@ -73,7 +73,7 @@ impl Orders {
     }
 
     /// Arbiter: takes all orders back, and takes note of nobody.
-    pub fn clear(&self) {
+    pub(crate) fn clear(&self) {
         for order in self.orders.iter().flatten() {
             order.set(None, None);
         }

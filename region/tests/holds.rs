@@ -35,6 +35,8 @@ fn a_tenant_in_a_process_of_its_own() {
         },
         "execute" => panic!("{}", Command::new("sh").args(["-c", "echo done; read line"]).exec()),
         "execute itself" => {
+            // So that there is another free slot before its own.
+            until("the slot before it is free", || region.layout().slots[0].pid().is_none());
             let mut again = Command::new(std::env::current_exe().expect("this test's path"));
             again.args(["--exact", "a_tenant_in_a_process_of_its_own", "--nocapture"]).env(DEED, "stay");
             panic!("{}", again.exec());
@@ -54,7 +56,7 @@ struct Place {
     _folder: tempfile::TempDir,
 }
 
-/// A tenant that has done its deed. Killed when dropped, with its children.
+/// A tenant. Killed when dropped, with its children.
 struct Tenant {
     child: Child,
     stdin: Option<ChildStdin>,
@@ -67,20 +69,32 @@ impl Place {
         Place { region: Region::create(&path).expect("made"), path, _folder: folder }
     }
 
+    /// A tenant that has done its deed.
     fn tenant(&self, deed: &str) -> Tenant {
+        let mut tenant = self.start(deed);
+        tenant.does_its_deed();
+        tenant
+    }
+
+    fn start(&self, deed: &str) -> Tenant {
         let mut command = Command::new(std::env::current_exe().expect("this test's path"));
         command.args(["--exact", "a_tenant_in_a_process_of_its_own", "--nocapture"]);
         command.env(PATH, &self.path).env(DEED, deed).stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
         let mut child = command.spawn().expect("it starts");
         let stdin = child.stdin.take();
-        let said = BufReader::new(child.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
-        assert!(said.into_iter().any(|line| line.ends_with("done")), "it does its deed");
         Tenant { child, stdin }
     }
 
     fn slots_of(&self, tenant: &Tenant) -> Vec<usize> {
         let holds = |slot: &Slot| slot.pid() == Some(tenant.child.id());
         (0..region::SLOTS).filter(|&slot| holds(&self.region.layout().slots[slot])).collect()
+    }
+}
+
+impl Tenant {
+    fn does_its_deed(&mut self) {
+        let mut lines = BufReader::new(self.child.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
+        assert!(lines.any(|line| line.ends_with("done")), "it does its deed");
     }
 }
 
@@ -147,8 +161,11 @@ fn a_program_that_is_executed_has_nothing_of_the_slot_of_the_one_before() {
 fn a_program_that_is_executed_and_joins_takes_the_slot_of_the_one_before_over() {
     let place = Place::new();
     let first = place.region.join().expect("a slot before it");
-    let tenant = place.tenant("execute itself");
+    let mut tenant = place.start("execute itself");
+    until("it joins", || !place.slots_of(&tenant).is_empty());
     drop(first);
+    assert!(place.region.end_if_gone(0));
+    tenant.does_its_deed();
     assert_eq!(place.slots_of(&tenant), [1], "one slot, and the same");
     assert!(!place.region.end_if_gone(1));
 }

@@ -162,7 +162,6 @@ impl<'a> Arbiter<'a> {
         let layout = self.region.layout();
         let joined = self.notice_members(now);
         self.publisher.turn(layout, joined, now);
-        self.members.welcome(layout);
         self.members.read(layout);
         let live = self.members.live();
         let mut activity = Activity { has_tenants: !live.is_empty(), ..Activity::default() };
@@ -181,6 +180,7 @@ impl<'a> Arbiter<'a> {
                 activity.shows_busy |= bus.publish(entry.bus(direction), now);
             }
         }
+        self.members.welcome(layout);
         activity
     }
 

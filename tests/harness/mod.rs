@@ -31,6 +31,8 @@ const H200_TABLE: &str = "missile/tables/GPU-4d697373-696c-6500-8200-00000000020
 /// A test's own folders. Removed when dropped.
 pub struct Place {
     root: tempfile::TempDir,
+    /// The runtime folder, on a tmpfs as on any machine: an overlay, which a container may have for /tmp, keeps no region.
+    _run: tempfile::TempDir,
 }
 
 impl Place {
@@ -45,8 +47,10 @@ impl Place {
     }
 
     fn within(root: tempfile::TempDir) -> Place {
-        let place = Place { root };
-        for folder in ["run", "data", "home", "gpu"] {
+        let run = tempfile::tempdir_in("/dev/shm").unwrap();
+        symlink(run.path(), root.path().join("run")).unwrap();
+        let place = Place { root, _run: run };
+        for folder in ["data", "home", "gpu"] {
             DirBuilder::new().mode(0o700).create(place.path(folder)).unwrap();
         }
         place

@@ -53,8 +53,6 @@ impl Members {
             if known.take().is_some() {
                 forget(index);
             }
-            // What the arbiter said to a former holder, whose slot was taken over, is not for this one.
-            slot.orders.clear();
             *known = tenure.map(|tenure| Member { tenure, _pidfd: watch_process(tenure.pid(), watch) });
             joined |= tenure.is_some();
         }
@@ -71,7 +69,8 @@ impl Members {
         }
     }
 
-    /// Tells all members that they are taken in: what there is for them was published before.
+    /// Tells all members that they are taken in: what there is for them was published before, and what a former holder of
+    /// their slot was told is taken back.
     pub(crate) fn welcome(&self, layout: &Layout) {
         for (slot, known) in layout.slots.iter().zip(&self.known) {
             if let Some(member) = known {

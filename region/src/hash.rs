@@ -3,7 +3,7 @@
 use std::num::NonZeroU64;
 
 /// The most XOR masks that a published hash may have (so up to 2^8 colours).
-pub const MAX_MASKS: usize = 8;
+pub(crate) const MAX_MASKS: usize = 8;
 
 /// The name of a GPU in the region: 64 bits made from its UUID, never zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -4,6 +4,13 @@ use crate::sync::{AtomicU32, AtomicU64};
 
 /// A type that may lie in memory that other processes read and write at any moment.
 ///
+/// What is no atomic is refused by the compiler:
+///
+/// ```compile_fail
+/// fn lies_in_shared_memory<T: region::Shared>() {}
+/// lies_in_shared_memory::<[u64; 4]>();
+/// ```
+///
 /// # Safety
 /// The type consists of atomics of fixed width and of nothing else, padding aside: so all bits in it are some value, a
 /// write by another process is no data race, and all zeros are what a fresh region holds.

@@ -14,7 +14,11 @@ type Has = fn() -> io::Result<()>;
 const NEEDS: &[(&str, &str, Has)] = &[
     ("pidfd_open (Linux 5.3)", "the arbiter notices a tenant's death a second late", has_pidfd_open),
     ("MADV_WIPEONFORK (Linux 4.14)", "tenants stay ungoverned", has_wipe_on_fork),
-    ("locks of open files (Linux 3.15)", "tenants cannot hold their places or see whether an arbiter lives", has_file_locks),
+    (
+        "locks of open files (Linux 3.15)",
+        "tenants cannot hold their places or see whether an arbiter lives",
+        has_file_locks,
+    ),
 ];
 
 /// The check.

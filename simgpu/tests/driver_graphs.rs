@@ -10,7 +10,12 @@ use std::ffi::{c_uint, c_void};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const GLOBAL: c_uint = 0;
+const THREAD_LOCAL: c_uint = 1;
 const RELAXED: c_uint = 2;
+
+/// cuda.h: the errors that belong to capture.
+const CUDA_ERROR_STREAM_CAPTURE_INVALIDATED: CUresult = 901;
+const CUDA_ERROR_CAPTURED_EVENT: CUresult = 907;
 
 unsafe extern "C" {
     fn cuStreamBeginCapture_v2(stream: CUstream, mode: c_uint) -> CUresult;
@@ -297,6 +302,85 @@ fn what_would_disturb_a_capture_ends_it() {
     ok!(cuThreadExchangeStreamCaptureMode(&mut mode));
     assert_eq!(end(stream).0, CUDA_SUCCESS);
     ok!(cuMemFree_v2(dptr));
+}
+
+/// Asks how far an event and a stream are, and waits for them: all that have nothing to do with a capture.
+fn questions(event: CUevent, stream: CUstream) -> [(&'static str, CUresult); 4] {
+    [
+        ("cuEventQuery", code!(cuEventQuery(event))),
+        ("cuEventSynchronize", code!(cuEventSynchronize(event))),
+        ("cuStreamQuery", code!(cuStreamQuery(stream))),
+        ("cuStreamSynchronize", code!(cuStreamSynchronize(stream))),
+    ]
+}
+
+#[test]
+fn questions_of_any_thread_end_a_global_capture() {
+    let _alone = alone();
+    let (context, other, before) = (context(), stream(1), event());
+    ok!(cuEventRecord(before, other));
+    ok!(cuStreamSynchronize(other));
+    for question in 0..4 {
+        let refused = CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
+        for from_another_thread in [false, true] {
+            let captured = begin(GLOBAL);
+            let ask = || {
+                ok!(cuCtxSetCurrent(context));
+                let (event, stream) = (before, other);
+                match question {
+                    0 => code!(cuEventQuery(event)),
+                    1 => code!(cuEventSynchronize(event)),
+                    2 => code!(cuStreamQuery(stream)),
+                    _ => code!(cuStreamSynchronize(stream)),
+                }
+            };
+            let code = if from_another_thread {
+                std::thread::scope(|scope| scope.spawn(ask).join().expect("no panic"))
+            } else {
+                ask()
+            };
+            assert_eq!(code, refused, "question {question}, from another thread: {from_another_thread}");
+            assert_eq!(end(captured), (CUDA_ERROR_STREAM_CAPTURE_INVALIDATED, CUgraph::NULL));
+        }
+    }
+    assert_eq!(questions(before, other).map(|(_, code)| code), [CUDA_SUCCESS; 4], "no capture goes on");
+}
+
+#[test]
+fn questions_leave_captures_alone_that_are_none_of_their_threads_business() {
+    let _alone = alone();
+    let (context, other, before) = (context(), stream(1), event());
+    ok!(cuEventRecord(before, other));
+    let ask_from_another_thread = |mode: c_uint| {
+        std::thread::scope(|scope| {
+            let asked = scope.spawn(|| {
+                ok!(cuCtxSetCurrent(context));
+                let mut mode = mode;
+                ok!(cuThreadExchangeStreamCaptureMode(&mut mode));
+                questions(before, other)
+            });
+            asked.join().expect("no panic")
+        })
+    };
+    // The capture's mode, and that of the thread that asks.
+    for (captures, asks) in [(THREAD_LOCAL, GLOBAL), (RELAXED, GLOBAL), (GLOBAL, THREAD_LOCAL), (GLOBAL, RELAXED)] {
+        let captured = begin(captures);
+        for (name, code) in ask_from_another_thread(asks) {
+            assert_eq!(code, CUDA_SUCCESS, "{name} in mode {asks} beside a capture in mode {captures}");
+        }
+        assert_eq!(end(captured).0, CUDA_SUCCESS);
+    }
+}
+
+#[test]
+fn a_question_about_a_captured_event_ends_the_capture_in_every_mode() {
+    let _alone = alone();
+    for mode in [GLOBAL, THREAD_LOCAL, RELAXED] {
+        let (captured, inside) = (begin(mode), event());
+        ok!(cuEventRecord(inside, captured));
+        assert_eq!(code!(cuEventQuery(inside)), CUDA_ERROR_CAPTURED_EVENT);
+        assert_eq!(end(captured).0, CUDA_ERROR_STREAM_CAPTURE_INVALIDATED);
+    }
 }
 
 #[test]

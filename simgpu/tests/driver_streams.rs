@@ -121,10 +121,26 @@ fn host_functions_run_in_order() {
     for _ in 0..100 {
         ok!(cuLaunchHostFunc(stream, increment, count.as_ptr().cast()));
     }
-    ok!(cuStreamDestroy_v2(stream));
-    ok!(cuCtxSynchronize());
-    while count.load(Ordering::Acquire) < 100 {
-        std::thread::yield_now();
+    ok!(cuStreamSynchronize(stream));
+    assert_eq!(count.load(Ordering::Acquire), 100);
+}
+
+#[test]
+fn work_of_a_destroyed_stream_goes_on_and_is_waited_for() {
+    start();
+    for (kind, wait_for_all) in [(0, true), (NON_BLOCKING, true), (0, false)] {
+        let (stream, done) = (stream(kind), word());
+        assert_eq!(launch(kernel("missile_spin"), 1, stream, &mut [LONG]), CUDA_SUCCESS);
+        ok!(cuStreamWriteValue32_v2(stream, address(done), 1, 0));
+        ok!(cuStreamDestroy_v2(stream));
+        assert_eq!(code!(cuStreamQuery(stream)), CUDA_ERROR_INVALID_HANDLE);
+        if wait_for_all {
+            ok!(cuCtxSynchronize());
+        } else {
+            // The legacy stream waits for every blocking one.
+            ok!(cuStreamSynchronize(NULL));
+        }
+        assert_eq!(done.load(Ordering::Acquire), 1, "stream of kind {kind}, all: {wait_for_all}");
     }
 }
 

@@ -70,6 +70,31 @@ fn memory_outlives_its_handle_where_it_is_mapped() {
 }
 
 #[test]
+fn a_retained_handle_is_the_one_that_was_mapped() {
+    let _alone = ALONE.lock();
+    start();
+    let before = free();
+    let (mut va, mut retained) = (0, CUmemGenericAllocationHandle::default());
+    ok!(cuMemAddressReserve(&mut va, PIECE, 0, 0, 0));
+    let handle = create(&properties(0, 0)).expect("memory");
+    map(va, handle);
+    ok!(cuMemRetainAllocationHandle(&mut retained, (va + 4096) as *mut std::ffi::c_void));
+    assert_eq!(retained, handle);
+    ok!(cuMemRelease(handle));
+    ok!(cuMemRelease(handle));
+    assert_eq!(code!(cuMemRelease(handle)), CUDA_ERROR_INVALID_VALUE, "it was held twice");
+    ok!(cuMemRetainAllocationHandle(&mut retained, va as *mut std::ffi::c_void));
+    assert_eq!(retained, handle, "the memory is mapped still");
+    ok!(cuMemUnmap(va, PIECE));
+    assert_eq!(free(), before - PIECE, "the handle holds it");
+    ok!(cuMemRelease(handle));
+    assert_eq!(free(), before);
+    let gone = code!(cuMemRetainAllocationHandle(&mut retained, va as *mut std::ffi::c_void));
+    assert_eq!(gone, CUDA_ERROR_INVALID_VALUE, "nothing is mapped");
+    ok!(cuMemAddressFree(va, PIECE));
+}
+
+#[test]
 fn properties_are_what_was_asked_for() {
     let _alone = ALONE.lock();
     start();

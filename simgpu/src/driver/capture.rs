@@ -112,6 +112,11 @@ impl Tip {
         self.capture.spoil(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED)
     }
 
+    /// Makes the capture fail at its end.
+    pub(crate) fn spoil(&self) {
+        self.capture.spoil(CUDA_ERROR_STREAM_CAPTURE_INVALIDATED);
+    }
+
     fn add(&mut self, nodes: &[CUgraphNode]) {
         for node in nodes {
             if !self.after.contains(node) {
@@ -122,6 +127,13 @@ impl Tip {
 }
 
 /// Fails where a call that may disturb a capture is not allowed, and makes the captures fail that it would disturb.
+///
+/// Whose captures they are, by the modes of the thread and of the capture, is in cuda.h on
+/// `cuThreadExchangeStreamCaptureMode`. Which calls they are ("potentially unsafe API calls") it does not list. Known are
+/// `cuMemAlloc` (there as well) and `cuEventQuery` of an event from before the capture: it ends the global captures of
+/// other threads, and does not from a thread in thread-local mode (seen with NCCL's watchdog, pytorch/pytorch#104555 and
+/// #148594). That `cuEventSynchronize`, `cuStreamQuery` and `cuStreamSynchronize` of what has nothing to do with the capture
+/// are among them is inferred from that; it waits for a recording of `tests/gpu/corpus.py`.
 pub(crate) fn forbid() -> Outcome {
     if COUNT.load(Ordering::Acquire) == 0 {
         return Ok(());

@@ -26,7 +26,8 @@ pub(crate) struct Context {
     channels: Arc<Channels>,
     /// The legacy default stream.
     pub(crate) legacy: Arc<Stream>,
-    /// All streams, the default ones included.
+    /// All streams that have something to do: the default ones, those that the program has, and those that it
+    /// destroyed whose work goes on.
     streams: Mutex<Vec<Arc<Stream>>>,
     /// What `cuCtxSetLimit` set.
     pub(crate) limits: Mutex<BTreeMap<c_uint, usize>>,
@@ -90,16 +91,21 @@ impl Context {
         stream
     }
 
-    /// Forgets a stream; it ends by itself after its last command.
+    /// Ends a stream after its last command. Until then it is one of those that are waited for: "In case the device is
+    /// still doing work in the stream when `cuStreamDestroy()` is called, the function will return immediately and the
+    /// resources associated with the stream will be released automatically once the device has completed all work"
+    /// (cuda.h), and `cuCtxSynchronize` waits for "all preceding requested tasks" of the context.
     pub(crate) fn retire(&self, stream: &Arc<Stream>) {
         capture::abandon(stream);
-        lock(&self.streams).retain(|other| !Arc::ptr_eq(other, stream));
         stream.close();
+        lock(&self.streams).retain(|stream| !stream.is_over());
     }
 
-    /// The streams of the context as they are now.
+    /// The streams of the context that have or may get work.
     pub(crate) fn streams(&self) -> Vec<Arc<Stream>> {
-        lock(&self.streams).clone()
+        let mut streams = lock(&self.streams);
+        streams.retain(|stream| !stream.is_over());
+        streams.clone()
     }
 
     /// Waits for all work of all streams.

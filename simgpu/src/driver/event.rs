@@ -71,12 +71,18 @@ impl Event {
         }
     }
 
-    /// The last recording, where it is not in a capture.
-    fn outside_of_capture(&self) -> Outcome<Option<Arc<Mark>>> {
-        match &*lock(&self.last) {
-            Last::Never => Ok(None),
-            Last::Recorded(mark) => Ok(Some(mark.clone())),
-            Last::Captured(_) => Err(CUDA_ERROR_CAPTURED_EVENT),
+    /// The last recording, for a call that asks how far it is or waits for it. Neither is allowed of an event that was
+    /// recorded in a capture, nor beside a capture that is the thread's business; see [`capture::forbid`].
+    fn asked(&self) -> Outcome<Option<Arc<Mark>>> {
+        let last = lock(&self.last).clone();
+        if let Last::Captured(tip) = &last {
+            tip.spoil();
+            return Err(CUDA_ERROR_CAPTURED_EVENT);
+        }
+        capture::forbid()?;
+        match last {
+            Last::Recorded(mark) => Ok(Some(mark)),
+            _ => Ok(None),
         }
     }
 
@@ -180,7 +186,7 @@ export! {
 
     fn cuEventSynchronize(event: CUevent) {
         let context = current::context()?;
-        if let Some(mark) = EVENTS.get(event)?.outside_of_capture()? {
+        if let Some(mark) = EVENTS.get(event)?.asked()? {
             mark.wait();
         }
         context.check()?;
@@ -190,7 +196,7 @@ export! {
 
     fn cuEventQuery(event: CUevent) {
         let context = current::context()?;
-        match EVENTS.get(event)?.outside_of_capture()? {
+        match EVENTS.get(event)?.asked()? {
             Some(mark) if mark.time().is_none() => Err(CUDA_ERROR_NOT_READY),
             _ => context.check(),
         }

@@ -196,9 +196,23 @@ impl Stream {
     }
 
     /// Fails while the stream is captured, for calls that wait for it or ask how far it is.
-    pub(crate) fn check_waiting(&self) -> Outcome {
+    fn check_waiting(&self) -> Outcome {
         self.check_implicit()?;
         lock(&self.capture).as_ref().map_or(Ok(()), |tip| Err(tip.refuse()))
+    }
+
+    /// The same for calls that ask about the stream alone, which a capture of others forbids as well; see
+    /// [`capture::forbid`].
+    fn check_question(&self) -> Outcome {
+        self.check_waiting()?;
+        capture::forbid()
+    }
+
+    /// Whether all work is done, and what the stream implies.
+    pub(crate) fn query(self: &Arc<Self>) -> Outcome {
+        self.check_question()?;
+        let implied = self.kind != Kind::Legacy || self.foreign_fences().is_empty();
+        if implied && self.fence().is_reached() { self.check() } else { Err(CUDA_ERROR_NOT_READY) }
     }
 
     /// Adds a command to the end of the queue, or to the graph that the stream is captured into.
@@ -250,7 +264,7 @@ impl Stream {
 
     /// Waits for all work, and for what the stream implies.
     pub(crate) fn synchronize(self: &Arc<Self>) -> Outcome {
-        self.check_waiting()?;
+        self.check_question()?;
         if self.kind == Kind::Legacy {
             self.foreign_fences().iter().for_each(Fence::wait);
         }
@@ -270,6 +284,12 @@ impl Stream {
     pub(crate) fn close(&self) {
         lock(&self.queue).closing = true;
         self.changed.notify_all();
+    }
+
+    /// Whether the stream was closed and has no work left.
+    pub(crate) fn is_over(&self) -> bool {
+        let queue = lock(&self.queue);
+        queue.closing && queue.done == queue.submitted
     }
 
     fn finish(&self, ended: Nanos) {

@@ -75,10 +75,7 @@ export! {
     }
 
     fn cuStreamQuery/cuStreamQuery_ptsz[default](stream: CUstream) {
-        let stream = Stream::resolve(stream, default)?;
-        stream.check_waiting()?;
-        let implied = stream.kind != Kind::Legacy || stream.foreign_fences().is_empty();
-        if implied && stream.fence().is_reached() { stream.check() } else { Err(CUDA_ERROR_NOT_READY) }
+        Stream::resolve(stream, default)?.query()
     }
 
     fn cuStreamGetFlags/cuStreamGetFlags_ptsz[default](stream: CUstream, flags: *mut c_uint) {

@@ -1,6 +1,6 @@
 //! Memory whose addresses the program manages: `cuMemCreate`, `cuMemMap` and what belongs to them.
 
-use super::handles::Handles;
+use super::handles;
 use super::init::driver;
 use super::rm::{HUGE_PAGE, Purpose};
 use super::{Outcome, current, lock, present, put};
@@ -31,8 +31,10 @@ pub(crate) struct Access {
 
 const _: () = assert!(size_of::<Access>() == 12);
 
-/// Memory without an address. It goes when its handle is released and it is mapped nowhere.
+/// Memory without an address. It goes when nobody holds its handle and it is mapped nowhere.
 struct Object {
+    /// The number that the program knows it by, as long as it lives.
+    handle: CUmemGenericAllocationHandle,
     object: u32,
     bytes: Bytes,
     handle_types: c_uint,
@@ -47,8 +49,35 @@ impl Drop for Object {
     }
 }
 
-static OBJECTS: Handles<CUmemGenericAllocationHandle, Object> = Handles::new();
+/// The handles that the program holds, and how often it does.
+static HELD: Mutex<BTreeMap<CUmemGenericAllocationHandle, (Arc<Object>, u32)>> = Mutex::new(BTreeMap::new());
 static MAPPINGS: Mutex<BTreeMap<u64, Mapping>> = Mutex::new(BTreeMap::new());
+
+/// Lets the program hold an object once more; returns the handle, which is always the same: "The handle is guaranteed
+/// to be the same handle value used to map the memory. [...] The returned handle must be released with corresponding
+/// number of calls to `cuMemRelease`" (cuda.h on `cuMemRetainAllocationHandle`).
+fn hold(object: Arc<Object>) -> CUmemGenericAllocationHandle {
+    let handle = object.handle;
+    lock(&HELD).entry(handle).or_insert((object, 0)).1 += 1;
+    handle
+}
+
+/// Takes one hold of a handle away.
+fn release(handle: CUmemGenericAllocationHandle) -> Outcome {
+    let mut held = lock(&HELD);
+    let (_, holds) = held.get_mut(&handle).ok_or(CUDA_ERROR_INVALID_VALUE)?;
+    *holds -= 1;
+    let last = if *holds == 0 { held.remove(&handle) } else { None };
+    // Its end asks the resource manager, which may take long.
+    drop(held);
+    drop(last);
+    Ok(())
+}
+
+/// The object behind a handle that the program holds.
+fn held(handle: CUmemGenericAllocationHandle) -> Outcome<Arc<Object>> {
+    lock(&HELD).get(&handle).map(|(object, _)| object.clone()).ok_or(CUDA_ERROR_INVALID_VALUE)
+}
 
 /// An object at an address.
 #[derive(Clone)]
@@ -157,21 +186,21 @@ export! {
         let compressible = allocFlags.compressionType == COMPRESSION_GENERIC;
         let purpose = if compressible { Purpose::Compressible } else { Purpose::Piece };
         let object = driver()?.rm.alloc_memory(bytes, purpose)?;
-        let object = Object { object, bytes, handle_types, flags: allocFlags };
+        let object = Object { handle: handles::fresh(), object, bytes, handle_types, flags: allocFlags };
         // SAFETY: as above.
-        unsafe { put(handle, OBJECTS.add(Arc::new(object))) }
+        unsafe { put(handle, hold(Arc::new(object))) }
     }
 
     fn cuMemRelease(handle: CUmemGenericAllocationHandle) {
         driver()?;
-        OBJECTS.remove(handle).map(drop).map_err(|_| CUDA_ERROR_INVALID_VALUE)
+        release(handle)
     }
 
     fn cuMemMap(address: CUdeviceptr, bytes: usize, offset: usize, handle: CUmemGenericAllocationHandle, flags: u64) {
         current::context()?;
         let driver = driver()?;
         let (va, bytes, offset) = (DeviceVa::new(address), pages(bytes)?, Bytes::new(offset as u64));
-        let object = OBJECTS.get(handle).map_err(|_| CUDA_ERROR_INVALID_VALUE)?;
+        let object = held(handle)?;
         let fits = offset.saturating_add(bytes) <= object.bytes && offset.is_multiple_of(HUGE_PAGE);
         let reserved = driver.memory.find(va).is_some_and(|it| !it.is_backed());
         if flags != 0 || !fits || !reserved || !va.is_aligned(HUGE_PAGE) {
@@ -247,7 +276,7 @@ export! {
 
     fn cuMemGetAllocationPropertiesFromHandle(prop: *mut CUmemAllocationProp, handle: CUmemGenericAllocationHandle) {
         driver()?;
-        let object = OBJECTS.get(handle).map_err(|_| CUDA_ERROR_INVALID_VALUE)?;
+        let object = held(handle)?;
         let found = CUmemAllocationProp {
             r#type: TYPE_PINNED,
             requestedHandleTypes: object.handle_types,
@@ -259,7 +288,7 @@ export! {
         unsafe { put(prop, found) }
     }
 
-    /// The object behind an address gets a handle more, to be released like the first.
+    /// The handle of the object behind an address is held once more.
     fn cuMemRetainAllocationHandle(handle: *mut CUmemGenericAllocationHandle, addr: *mut c_void) {
         driver()?;
         present(handle)?;
@@ -268,6 +297,6 @@ export! {
         let mapping = all.range(..=address).next_back().filter(|(start, it)| address - *start < it.bytes.get());
         let (_, mapping) = mapping.ok_or(CUDA_ERROR_INVALID_VALUE)?;
         // SAFETY: as above.
-        unsafe { put(handle, OBJECTS.add(mapping.object.clone())) }
+        unsafe { put(handle, hold(mapping.object.clone())) }
     }
 }

@@ -38,6 +38,7 @@ unsafe extern "C" {
         handle: CUmemGenericAllocationHandle,
     ) -> CUresult;
     pub fn cuMemRelease(handle: CUmemGenericAllocationHandle) -> CUresult;
+    pub fn cuMemRetainAllocationHandle(handle: *mut CUmemGenericAllocationHandle, at: *mut c_void) -> CUresult;
     pub fn cuMemMap(
         va: CUdeviceptr,
         bytes: usize,

@@ -57,21 +57,34 @@ fn events_order_streams_and_take_time() {
     start();
     let (first, second) = (stream(NON_BLOCKING), stream(NON_BLOCKING));
     let (begun, done) = (event(), event());
-    let passed = word();
+    let (gate, passed) = (word(), word());
     assert_eq!(code!(cuEventQuery(done)), CUDA_SUCCESS, "never recorded");
     ok!(cuEventRecord(begun, first));
+    ok!(cuStreamWaitValue32_v2(first, address(gate), 1, CU_STREAM_WAIT_VALUE_GEQ));
     assert_eq!(launch(kernel("missile_spin"), 1, first, &mut [LONG]), CUDA_SUCCESS);
     ok!(cuEventRecord(done, first));
     ok!(cuStreamWaitEvent(second, done, 0));
     ok!(cuStreamWriteValue32_v2(second, address(passed), 1, 0));
     assert_eq!(code!(cuEventQuery(done)), CUDA_ERROR_NOT_READY);
     assert_eq!(passed.load(Ordering::Acquire), 0);
+    gate.store(1, Ordering::Release);
     ok!(cuEventSynchronize(done));
     ok!(cuStreamSynchronize(second));
     assert_eq!(passed.load(Ordering::Acquire), 1);
-    let mut milliseconds = 0.0;
-    ok!(cuEventElapsedTime(&mut milliseconds, begun, done));
-    assert!((20.0..24.0).contains(&milliseconds), "{milliseconds}");
+    let took = elapsed(begun, &[done]);
+    assert!(took >= 0.020, "{took} s for a kernel of 20.2 ms");
+}
+
+#[test]
+fn events_tell_how_long_a_kernel_took() {
+    start();
+    let (stream, spin) = (stream(NON_BLOCKING), kernel("missile_spin"));
+    let spins = |cycles| time(stream, || assert_eq!(launch(spin, 1, stream, &mut [cycles]), CUDA_SUCCESS));
+    in_one_of_ten_tries(|| {
+        let (long, short) = (spins(LONG), spins(LONG / 4));
+        assert!(long >= 0.0202 && short >= 0.00505, "{long} s and {short} s for kernels of 20.2 and 5.05 ms");
+        expect(long < 0.024 && short < 0.0065, format!("{long} s and {short} s for kernels of 20.2 and 5.05 ms"))
+    });
 }
 
 #[test]

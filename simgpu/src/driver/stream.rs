@@ -322,7 +322,11 @@ impl Stream {
             next.after.iter().for_each(Fence::wait);
             let now = now();
             let free = if next.after.is_empty() { ended.max(next.at) } else { now };
-            let ready = free.max(now.saturating_sub(LATE_START)).min(now);
+            // Recording an event takes the device nothing: it happens when the work before it ended, however late the
+            // worker comes to it.
+            let is_record = matches!(next.command, Command::Record(_));
+            let earliest = if is_record { free } else { free.max(now.saturating_sub(LATE_START)) };
+            let ready = earliest.min(now);
             self.finish(next.command.run(&self.channels, &self.fault, ready));
         }
     }

@@ -67,6 +67,7 @@ unsafe extern "C" {
     pub fn cuStreamBatchMemOp_v2(stream: CUstream, n: c_uint, operations: *const [u64; 6], flags: c_uint) -> CUresult;
     pub fn cuLaunchHostFunc(stream: CUstream, f: unsafe extern "C" fn(*mut c_void), data: *mut c_void) -> CUresult;
     pub fn cuEventCreate(event: *mut CUevent, flags: c_uint) -> CUresult;
+    pub fn cuEventDestroy_v2(event: CUevent) -> CUresult;
     pub fn cuEventRecord(event: CUevent, stream: CUstream) -> CUresult;
     pub fn cuEventSynchronize(event: CUevent) -> CUresult;
     pub fn cuEventQuery(event: CUevent) -> CUresult;
@@ -190,6 +191,47 @@ pub fn launch(f: CUfunction, blocks: c_uint, stream: CUstream, arguments: &mut [
     // On this little-endian platform a pointer to 64 bits is one to its lower 32 as well.
     let mut params: Vec<*mut c_void> = arguments.iter_mut().map(|argument| (argument as *mut u64).cast()).collect();
     code!(cuLaunchKernel(f, blocks, 1, 1, 32, 1, 1, 0, stream, params.as_mut_ptr(), core::ptr::null_mut()))
+}
+
+/// Seconds of the simulated clock from an event to the last of some others.
+pub fn elapsed(from: CUevent, to: &[CUevent]) -> f64 {
+    let milliseconds = |&to: &CUevent| {
+        let mut milliseconds = 0.0;
+        ok!(cuEventSynchronize(to));
+        ok!(cuEventElapsedTime(&mut milliseconds, from, to));
+        f64::from(milliseconds)
+    };
+    to.iter().map(milliseconds).fold(0.0, f64::max) / 1e3
+}
+
+/// Seconds of the simulated clock that a stream takes for what `work` puts into it.
+pub fn time(stream: CUstream, work: impl FnOnce()) -> f64 {
+    let (begun, done) = (event(), event());
+    ok!(cuEventRecord(begun, stream));
+    work();
+    ok!(cuEventRecord(done, stream));
+    let took = elapsed(begun, &[done]);
+    [begun, done].into_iter().for_each(|event| ok!(cuEventDestroy_v2(event)));
+    took
+}
+
+/// Fails unless one of ten tries succeeds. This is for upper bounds, and for ratios that need several threads to keep the
+/// simulated device busy: other load on the host makes its threads late, and so times longer, but a model that does
+/// otherwise succeeds in no try. What holds by construction is asserted in each.
+pub fn in_one_of_ten_tries(mut attempt: impl FnMut() -> Result<(), String>) {
+    let mut failures = Vec::new();
+    for _ in 0..10 {
+        match attempt() {
+            Ok(()) => return,
+            Err(failure) => failures.push(failure),
+        }
+    }
+    panic!("{}", failures.join("\n"));
+}
+
+/// `Err` with what was seen, where it is not as it should be.
+pub fn expect(holds: bool, seen: String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(seen) }
 }
 
 /// The 32-bit words at an address.

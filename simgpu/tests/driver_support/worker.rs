@@ -11,7 +11,7 @@ use std::time::Duration;
 const WORK: &str = "SIMGPU_TEST_WORK";
 /// Bytes of one of a worker's copies, and how many it has in flight: 2 ms each on the bus of these tests.
 const COPIED: usize = 1 << 20;
-const IN_FLIGHT: usize = 6;
+pub const IN_FLIGHT: usize = 6;
 
 /// The work that a worker does over and over.
 #[derive(Clone, Copy)]
@@ -68,6 +68,14 @@ impl Worker {
     /// Copies or kernels that ended up to now.
     pub fn count(&mut self) -> u64 {
         self.tell("count").parse().expect("a number")
+    }
+
+    /// Waits until so many more copies or kernels have ended.
+    pub fn wait_for(&mut self, more: u64) {
+        let enough = self.count() + more;
+        while self.count() < enough {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Copies or kernels that end within a while.

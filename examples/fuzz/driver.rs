@@ -9,11 +9,11 @@ use client::{DriverError, Library};
 use std::collections::BTreeMap;
 use std::ffi::{CString, c_int, c_void};
 
-/// Kernels that the simulated GPU knows by their names, and one that it does not.
-const PTX: &[u8] =
-    b".version 6.0\n.target sm_60\n.entry missile_fill()\n.entry missile_checksum()\n.entry fuzz_unknown()\n\0";
+/// Kernels that the simulated GPU can run, and one that it cannot.
+const PTX: &[u8] = b".version 6.0\n.target sm_60\n\
+    // simgpu: fill\n.entry fuzz_fill()\n// simgpu: checksum\n.entry fuzz_checksum()\n.entry fuzz_unknown()\n\0";
 /// Their names.
-pub const KERNELS: [&[u8]; 3] = [b"missile_fill\0", b"missile_checksum\0", b"fuzz_unknown\0"];
+pub const KERNELS: [&[u8]; 3] = [b"fuzz_fill\0", b"fuzz_checksum\0", b"fuzz_unknown\0"];
 /// CUDA versions by which names are looked up at first.
 const VERSIONS: [c_int; 6] = [3020, 4000, 7000, 11_030, 12_000, 13_000];
 

@@ -13,7 +13,7 @@ fn a_fault_sticks_to_its_context() {
     let (mut old, mut new) = (CUcontext::NULL, CUcontext::NULL);
     ok!(cuCtxGetCurrent(&mut old));
     ok!(cuCtxCreate_v2(&mut new, 0, 0));
-    assert_eq!(launch(kernel("missile_fill"), 1, NULL, &mut [0x4000_0000_0000, 16, 1]), CUDA_SUCCESS);
+    assert_eq!(launch(kernel("fill"), 1, NULL, &mut [0x4000_0000_0000, 16, 1]), CUDA_SUCCESS);
     assert_eq!(code!(cuCtxSynchronize()), CUDA_ERROR_ILLEGAL_ADDRESS);
     let mut dptr = 0;
     assert_eq!(code!(cuMemAlloc_v2(&mut dptr, 16)), CUDA_ERROR_ILLEGAL_ADDRESS);

@@ -165,7 +165,7 @@ fn what_is_captured_runs_in_order_and_often() {
     let mut calls = 0u32;
     let stream = begin(GLOBAL);
     ok!(cuMemcpyHtoDAsync_v2(device, host.as_ptr().cast(), 16, stream));
-    assert_eq!(launch(kernel("missile_fill"), 1, stream, &mut [device + 4, 2, 70]), CUDA_SUCCESS);
+    assert_eq!(launch(kernel("fill"), 1, stream, &mut [device + 4, 2, 70]), CUDA_SUCCESS);
     ok!(cuLaunchHostFunc(stream, increment, (&raw mut calls).cast()));
     let (code, graph) = end(stream);
     assert_eq!(code, CUDA_SUCCESS);
@@ -192,12 +192,8 @@ fn a_graph_is_built_node_by_node_and_follows_its_edges() {
     let mut base = word;
     let mut params: [*mut c_void; 3] = [(&raw mut base).cast(), (&raw mut count).cast(), (&raw mut value).cast()];
     let mut node = CUgraphNode::NULL;
-    let kernel = Kernel {
-        func: kernel("missile_fill"),
-        shape: [1, 1, 1, 1, 1, 1, 0],
-        params: params.as_mut_ptr(),
-        rest: [0; 3],
-    };
+    let kernel =
+        Kernel { func: kernel("fill"), shape: [1, 1, 1, 1, 1, 1, 0], params: params.as_mut_ptr(), rest: [0; 3] };
     ok!(cuGraphAddKernelNode_v2(&mut node, graph, core::ptr::null(), 0, (&raw const kernel).cast()));
     ok!(cuGraphAddDependencies(graph, &node, &last, 1));
     let exec = ready(graph);
@@ -265,7 +261,7 @@ fn streams_join_a_capture_by_events_and_have_to_come_back() {
     let origin = begin(GLOBAL);
     ok!(cuEventRecord(fork, origin));
     ok!(cuStreamWaitEvent(other, fork, 0));
-    assert_eq!(launch(kernel("missile_fill"), 1, other, &mut [device, 4, 1]), CUDA_SUCCESS);
+    assert_eq!(launch(kernel("fill"), 1, other, &mut [device, 4, 1]), CUDA_SUCCESS);
     ok!(cuEventRecord(join, other));
     ok!(cuStreamWaitEvent(origin, join, 0));
     let (code, graph) = end(origin);
@@ -276,7 +272,7 @@ fn streams_join_a_capture_by_events_and_have_to_come_back() {
     let origin = begin(GLOBAL);
     ok!(cuEventRecord(fork, origin));
     ok!(cuStreamWaitEvent(other, fork, 0));
-    assert_eq!(launch(kernel("missile_fill"), 1, other, &mut [device, 4, 1]), CUDA_SUCCESS);
+    assert_eq!(launch(kernel("fill"), 1, other, &mut [device, 4, 1]), CUDA_SUCCESS);
     assert_eq!(end(origin), (904, CUgraph::NULL), "its work would be lost");
     let mut status = 9;
     ok!(cuStreamIsCapturing(other, &mut status));
@@ -404,8 +400,8 @@ fn memory_of_a_captured_allocation_is_there_for_every_run() {
     let stream = begin(RELAXED);
     let mut dptr = 0;
     ok!(cuMemAllocAsync(&mut dptr, 4096, stream));
-    assert_eq!(launch(kernel("missile_fill"), 1, stream, &mut [dptr, 4, 6]), CUDA_SUCCESS);
-    assert_eq!(launch(kernel("missile_checksum"), 1, stream, &mut [dptr, 4, result]), CUDA_SUCCESS);
+    assert_eq!(launch(kernel("fill"), 1, stream, &mut [dptr, 4, 6]), CUDA_SUCCESS);
+    assert_eq!(launch(kernel("checksum"), 1, stream, &mut [dptr, 4, result]), CUDA_SUCCESS);
     ok!(cuMemFreeAsync(dptr, stream));
     let (code, graph) = end(stream);
     assert_eq!((code, kinds(graph)), (CUDA_SUCCESS, vec![10, 0, 0, 11]));

@@ -17,7 +17,7 @@ fn timed(addresses: &[u64], reps: u64) -> (Vec<Vec<u32>>, Vec<u32>) {
     let (listed, out, smids) = (alloc(count * 8), alloc(count * SMS * 4), alloc(SMS * 4));
     ok!(cuMemcpyHtoD_v2(listed, addresses.as_ptr().cast(), count * 8));
     let mut arguments = [listed, count as u64, reps, out, smids];
-    assert_eq!(launch(kernel("missile_latency"), SMS as u32, NULL, &mut arguments), CUDA_SUCCESS);
+    assert_eq!(launch(kernel("latency"), SMS as u32, NULL, &mut arguments), CUDA_SUCCESS);
     ok!(cuCtxSynchronize());
     let rows = words(out, count * SMS).chunks(count).map(<[u32]>::to_vec).collect();
     let sms = words(smids, SMS);

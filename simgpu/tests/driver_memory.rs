@@ -30,21 +30,27 @@ fn data_survive_a_round_trip() {
 fn kernels_compute() {
     start();
     let (data, sum) = (alloc(MIB * 4), alloc(8));
-    assert_eq!(launch(kernel("missile_fill"), 64, NULL, &mut [data, MIB as u64, 5]), CUDA_SUCCESS);
-    assert_eq!(launch(kernel("missile_checksum"), 64, NULL, &mut [data, MIB as u64, sum]), CUDA_SUCCESS);
+    assert_eq!(launch(kernel("fill"), 64, NULL, &mut [data, MIB as u64, 5]), CUDA_SUCCESS);
+    assert_eq!(launch(kernel("checksum"), 64, NULL, &mut [data, MIB as u64, sum]), CUDA_SUCCESS);
     assert_eq!(words(data, 3), [5, 6, 7]);
     let expected: u64 = (5..5 + MIB as u64).sum();
     assert_eq!(words(sum, 2), [expected as u32, (expected >> 32) as u32]);
     ok!(cuMemsetD32_v2(data, 7, 3));
     assert_eq!(words(data, 4), [7, 7, 7, 8]);
-    assert_eq!(launch(kernel("unknown"), 1, NULL, &mut [0]), CUDA_ERROR_NOT_SUPPORTED);
+    let unknown = c".version 8.0\n// simgpu: dance\n.visible .entry test() {ret;}\n";
+    let mut module = CUmodule::NULL;
+    assert_eq!(code!(cuModuleLoadData(&mut module, unknown.as_ptr().cast())), 218, "no kernel behaves so");
+    assert_eq!(
+        launch(find_kernel(".version 8.0\n.visible .entry test() {ret;}\n"), 1, NULL, &mut [0]),
+        CUDA_ERROR_NOT_SUPPORTED
+    );
 }
 
 #[test]
 fn one_buffer_of_parameters_will_do() {
     start();
     let data = alloc(64);
-    let (fill, mut buffer, mut length) = (kernel("missile_fill"), [data, 16, 9], 20usize);
+    let (fill, mut buffer, mut length) = (kernel("fill"), [data, 16, 9], 20usize);
     let mut extra = [
         std::ptr::without_provenance_mut::<c_void>(1),
         buffer.as_mut_ptr().cast(),

@@ -61,7 +61,7 @@ fn events_order_streams_and_take_time() {
     assert_eq!(code!(cuEventQuery(done)), CUDA_SUCCESS, "never recorded");
     ok!(cuEventRecord(begun, first));
     ok!(cuStreamWaitValue32_v2(first, address(gate), 1, CU_STREAM_WAIT_VALUE_GEQ));
-    assert_eq!(launch(kernel("missile_spin"), 1, first, &mut [LONG]), CUDA_SUCCESS);
+    assert_eq!(launch(kernel("spin"), 1, first, &mut [LONG]), CUDA_SUCCESS);
     ok!(cuEventRecord(done, first));
     ok!(cuStreamWaitEvent(second, done, 0));
     ok!(cuStreamWriteValue32_v2(second, address(passed), 1, 0));
@@ -78,7 +78,7 @@ fn events_order_streams_and_take_time() {
 #[test]
 fn events_tell_how_long_a_kernel_took() {
     start();
-    let (stream, spin) = (stream(NON_BLOCKING), kernel("missile_spin"));
+    let (stream, spin) = (stream(NON_BLOCKING), kernel("spin"));
     let spins = |cycles| time(stream, || assert_eq!(launch(spin, 1, stream, &mut [cycles]), CUDA_SUCCESS));
     in_one_of_ten_tries(|| {
         let (long, short) = (spins(LONG), spins(LONG / 4));
@@ -143,7 +143,7 @@ fn work_of_a_destroyed_stream_goes_on_and_is_waited_for() {
     start();
     for (kind, wait_for_all) in [(0, true), (NON_BLOCKING, true), (0, false)] {
         let (stream, done) = (stream(kind), word());
-        assert_eq!(launch(kernel("missile_spin"), 1, stream, &mut [LONG]), CUDA_SUCCESS);
+        assert_eq!(launch(kernel("spin"), 1, stream, &mut [LONG]), CUDA_SUCCESS);
         ok!(cuStreamWriteValue32_v2(stream, address(done), 1, 0));
         ok!(cuStreamDestroy_v2(stream));
         assert_eq!(code!(cuStreamQuery(stream)), CUDA_ERROR_INVALID_HANDLE);

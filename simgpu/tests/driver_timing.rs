@@ -117,7 +117,7 @@ fn side_by_side(name: &str, blocks: u32, arguments: &mut [[u64; 5]]) -> f64 {
 fn read(pages: &[u64]) -> f64 {
     let passes = (SIDE * READ / (2 * MIB) as f64) as u64;
     let mut arguments: Vec<_> = pages.iter().map(|&page| [page, 2 * MIB as u64, passes, 0, 0]).collect();
-    side_by_side("missile_stream", 66, &mut arguments) / READ
+    side_by_side("stream", 66, &mut arguments) / READ
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn kernels_share_the_sms() {
     let _turn = turn();
     let cycles = (1980e6 * READ) as u64;
     in_one_of_ten_tries(|| {
-        let both = side_by_side("missile_spin", 132, &mut [[cycles, 0, 0, 0, 0]; 2]) / READ;
+        let both = side_by_side("spin", 132, &mut [[cycles, 0, 0, 0, 0]; 2]) / READ;
         assert!(both >= 1.0, "{both} for two kernels");
         expect(both > 1.85 && both < 2.3, format!("{both} for two kernels"))
     });

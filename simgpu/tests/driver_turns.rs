@@ -44,7 +44,7 @@ fn short_copies(device: u64, times: usize) -> f64 {
 
 /// The time of kernels that need so many microseconds on all SMs, one after the other.
 fn kernels(micros: u64, times: usize) -> f64 {
-    let spin = kernel("missile_spin");
+    let spin = kernel("spin");
     median(times, NULL, || assert_eq!(launch(spin, 132, NULL, &mut [micros * 1980]), abi::cuda::CUDA_SUCCESS))
 }
 

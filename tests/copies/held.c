@@ -66,7 +66,7 @@ FUNCTIONS(FIELD)
 
 static const char *HOLD =
     ".version 6.0\n.target sm_60\n.address_size 64\n"
-    ".visible .entry missile_hold(.param .u64 word)\n{\n"
+    "// simgpu: hold\n.visible .entry hold(.param .u64 word)\n{\n"
     "  .reg .u64 %w; .reg .u32 %v; .reg .pred %p;\n"
     "  ld.param.u64 %w, [word];\n"
     "look:\n  ld.volatile.global.u32 %v, [%w];\n  setp.eq.u32 %p, %v, 0;\n  @%p bra look;\n  ret;\n}\n";
@@ -145,7 +145,7 @@ int main(int argc, char **argv) {
     TRY(cuCtxSetCurrent(context));
     TRY(cuDeviceGetAttribute(&sms, MULTIPROCESSORS, 0));
     TRY(cuModuleLoadData(&module, HOLD));
-    TRY(cuModuleGetFunction(&hold, module, "missile_hold"));
+    TRY(cuModuleGetFunction(&hold, module, "hold"));
     TRY(cuMemHostAlloc((void **)&from, BYTES, 0));
     TRY(cuMemHostAlloc((void **)&to, BYTES, 0));
     TRY(cuMemHostAlloc((void **)&flag, 4096, 0));

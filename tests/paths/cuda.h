@@ -80,7 +80,7 @@ enum { WORDS = 1 << 20 };
 
 /* One allocation of 4 MiB, one launch, a copy of the half in and of the whole out; the sum shows mistakes. */
 static inline int use(const Driver *driver, CUdeviceptr *buffer, unsigned long long *sum) {
-    static const char image[] = ".version 6.0\n.target sm_60\n.visible .entry missile_fill() { ret; }\n";
+    static const char image[] = ".version 6.0\n.target sm_60\n// simgpu: fill\n.visible .entry count_up() { ret; }\n";
     void *module, *kernel;
     unsigned long long words = WORDS;
     unsigned value = 7, *host = malloc(4 * WORDS);
@@ -88,7 +88,7 @@ static inline int use(const Driver *driver, CUdeviceptr *buffer, unsigned long l
     (void)driver;
     TRY(host == NULL);
     TRY(THE(cuModuleLoadData)(&module, image));
-    TRY(THE(cuModuleGetFunction)(&kernel, module, "missile_fill"));
+    TRY(THE(cuModuleGetFunction)(&kernel, module, "count_up"));
     TRY(THE(cuMemAlloc_v2)(buffer, 4 * WORDS));
     TRY(THE(cuLaunchKernel)(kernel, 1, 1, 1, 256, 1, 1, 0, NULL, arguments, NULL));
     TRY(THE(cuCtxSynchronize)());

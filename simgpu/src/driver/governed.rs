@@ -1,4 +1,4 @@
-//! A proof, at compile time, that the functions governed by Missile have the types of its table.
+//! A proof, at compile time, that the exported functions have the types of the table in `abi`.
 
 use abi::cuda::*;
 use std::ffi::{c_char, c_int, c_uint, c_void};

@@ -1,4 +1,7 @@
-//! The kernels that the simulated GPU can run, told by their names.
+//! What the kernels of the simulated GPU do.
+//!
+//! The simulator runs no PTX. A program says in its PTX how each of its kernels behaves, with a comment in front of the entry
+//! that a real driver passes over: `// simgpu: spin`. What a kernel is called is the program's affair.
 
 use super::pages::{self, Sides};
 use super::{latency, residents};
@@ -7,34 +10,34 @@ use crate::machine::Machine;
 use crate::timing::kernels::{MAX_SIDES, Work};
 use units::{Bytes, DeviceVa, Nanos};
 
-/// A kernel that the simulated GPU can run.
+/// A behaviour that a kernel can have, by the name that PTX gives it, with the kernel's parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Builtin {
-    /// `missile_fill(u64 base, u64 words, u32 value)`: word `i` becomes `value + i`.
+pub(crate) enum Behaviour {
+    /// `fill(u64 base, u64 words, u32 value)`: word `i` becomes `value + i`.
     Fill,
-    /// `missile_checksum(u64 base, u64 words, u64 out)`: `*out`, 64 bits, becomes the sum of the words.
+    /// `checksum(u64 base, u64 words, u64 out)`: `*out`, 64 bits, becomes the sum of the words.
     Checksum,
-    /// `missile_latency(u64 addrs, u32 count, u32 reps, u64 out, u64 smids)`: see [`latency`].
+    /// `latency(u64 addrs, u32 count, u32 reps, u64 out, u64 smids)`: see [`latency`].
     Latency,
-    /// `missile_stream(u64 base, u64 bytes, u32 passes, u32 cycles_per_kib, u64 sink)`: reads, and computes that
-    /// many cycles for each KiB.
+    /// `stream(u64 base, u64 bytes, u32 passes, u32 cycles_per_kib, u64 sink)`: reads, and computes that many cycles for
+    /// each KiB.
     Stream,
-    /// `missile_spin(u64 cycles)`: computes.
+    /// `spin(u64 cycles)`: computes.
     Spin,
-    /// `missile_hold(u64 word)`: has every SM until the 32-bit word is no longer 0.
+    /// `hold(u64 word)`: has every SM until the 32-bit word is no longer 0.
     Hold,
 }
 
-impl Builtin {
-    /// The kernel of that name.
+impl Behaviour {
+    /// The behaviour of that name.
     pub(crate) fn named(name: &str) -> Option<Self> {
         Some(match name {
-            "missile_fill" => Builtin::Fill,
-            "missile_checksum" => Builtin::Checksum,
-            "missile_latency" => Builtin::Latency,
-            "missile_stream" => Builtin::Stream,
-            "missile_spin" => Builtin::Spin,
-            "missile_hold" => Builtin::Hold,
+            "fill" => Behaviour::Fill,
+            "checksum" => Behaviour::Checksum,
+            "latency" => Behaviour::Latency,
+            "stream" => Behaviour::Stream,
+            "spin" => Behaviour::Spin,
+            "hold" => Behaviour::Hold,
             _ => return None,
         })
     }
@@ -42,12 +45,12 @@ impl Builtin {
     /// The sizes of its parameters in bytes.
     pub(crate) fn sizes(self) -> &'static [usize] {
         match self {
-            Builtin::Fill => &[8, 8, 4],
-            Builtin::Checksum => &[8, 8, 8],
-            Builtin::Latency => &[8, 4, 4, 8, 8],
-            Builtin::Stream => &[8, 8, 4, 4, 8],
-            Builtin::Spin => &[8],
-            Builtin::Hold => &[8],
+            Behaviour::Fill => &[8, 8, 4],
+            Behaviour::Checksum => &[8, 8, 8],
+            Behaviour::Latency => &[8, 4, 4, 8, 8],
+            Behaviour::Stream => &[8, 8, 4, 4, 8],
+            Behaviour::Spin => &[8],
+            Behaviour::Hold => &[8],
         }
     }
 }
@@ -55,7 +58,7 @@ impl Builtin {
 /// A kernel with its arguments.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Call {
-    pub(crate) builtin: Builtin,
+    pub(crate) behaviour: Behaviour,
     pub(crate) arguments: [u64; Call::ARGUMENTS],
     pub(crate) blocks: u64,
 }
@@ -71,22 +74,22 @@ impl Call {
         let [a, b, c, d, e] = self.arguments;
         let base = DeviceVa::new(a);
         let nothing = [Bytes::ZERO; MAX_SIDES];
-        let (cycles, bytes): (f64, Sides) = match self.builtin {
-            Builtin::Fill => (0.0, fill(machine, base, b, c as u32)?),
-            Builtin::Checksum => (0.0, checksum(machine, base, b, DeviceVa::new(c))?),
-            Builtin::Latency => {
+        let (cycles, bytes): (f64, Sides) = match self.behaviour {
+            Behaviour::Fill => (0.0, fill(machine, base, b, c as u32)?),
+            Behaviour::Checksum => (0.0, checksum(machine, base, b, DeviceVa::new(c))?),
+            Behaviour::Latency => {
                 let arrays = latency::Arrays { addresses: base, out: DeviceVa::new(d), smids: DeviceVa::new(e) };
                 let cycles = latency::measure(machine, &arrays, b as u32, c as u32, self.blocks)?;
                 (cycles, nothing)
             }
-            Builtin::Stream => {
+            Behaviour::Stream => {
                 let once = pages::sides(machine, base, Bytes::new(b))?;
                 let bytes = once.map(|side| Bytes::new(side.get().saturating_mul(c)));
                 let share = b as f64 * c as f64 / 1024.0 / f64::from(sms);
                 (share * d as f64, bytes)
             }
-            Builtin::Spin => (a as f64, nothing),
-            Builtin::Hold => {
+            Behaviour::Spin => (a as f64, nothing),
+            Behaviour::Hold => {
                 residents::hold(machine, base)?;
                 (0.0, nothing)
             }

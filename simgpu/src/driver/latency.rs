@@ -1,6 +1,6 @@
 //! The kernel that measures how far each SM is from each address.
 //!
-//! `missile_latency(u64 addrs, u32 count, u32 reps, u64 out, u64 smids)`, with one working thread a block: block `b`
+//! `latency(u64 addrs, u32 count, u32 reps, u64 out, u64 smids)`, with one working thread a block: block `b`
 //! writes the number of its SM to `smids[b]`, and to `out[b * count + i]` the cycles of the fastest of `reps` atomics
 //! on the address `addrs[i]` (`0xffffffff` for no atomics).
 

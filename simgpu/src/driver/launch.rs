@@ -2,7 +2,7 @@
 
 use super::command::Command;
 use super::init::driver;
-use super::kernels::{Builtin, Call};
+use super::kernels::{Behaviour, Call};
 use super::module::FUNCTIONS;
 use super::stream::{DefaultStream, Stream};
 use super::{Outcome, current, present, residents};
@@ -31,7 +31,7 @@ impl Launch {
         let Ok(driver) = driver() else { return Ok(ready) };
         let machine = driver.machine;
         let spec = machine.spec();
-        let free = residents::await_sms(self.0.builtin).unwrap_or(ready);
+        let free = residents::await_sms(self.0.behaviour).unwrap_or(ready);
         let launch = Nanos::new((spec.launch_us * 1e3) as u64);
         let work = self.0.perform(machine)?;
         let (limits, live, kernels) = (Limits::of(spec), |slot| machine.slot_is_live(slot), &machine.timing().kernels);
@@ -59,15 +59,15 @@ fn blocks(grid: [c_uint; 3], block: [c_uint; 3]) -> Outcome<u64> {
 /// Reads a kernel's arguments from an array of pointers to them, or from one buffer.
 ///
 /// # Safety
-/// `params` and `extra` are null or as cuda.h demands for a kernel with the built-in's parameters.
+/// `params` and `extra` are null or as cuda.h demands for a kernel with the behaviour's parameters.
 unsafe fn arguments(
-    builtin: Builtin,
+    behaviour: Behaviour,
     params: *mut *mut c_void,
     extra: *mut *mut c_void,
 ) -> Outcome<[u64; Call::ARGUMENTS]> {
     let mut values = [0; Call::ARGUMENTS];
     if !params.is_null() {
-        for (index, (value, &size)) in values.iter_mut().zip(builtin.sizes()).enumerate() {
+        for (index, (value, &size)) in values.iter_mut().zip(behaviour.sizes()).enumerate() {
             // SAFETY: the array has a pointer for each parameter.
             let at: *const u8 = unsafe { params.add(index).read() }.cast();
             present(at)?;
@@ -79,7 +79,7 @@ unsafe fn arguments(
     // SAFETY: `extra` is null or a list of keys and values up to its end.
     let (buffer, length) = unsafe { extra_buffer(extra) }?;
     let mut offset = 0usize;
-    for (value, &size) in values.iter_mut().zip(builtin.sizes()) {
+    for (value, &size) in values.iter_mut().zip(behaviour.sizes()) {
         offset = offset.next_multiple_of(size);
         if offset + size > length {
             return Err(CUDA_ERROR_INVALID_VALUE);
@@ -153,10 +153,10 @@ pub(crate) unsafe fn prepare(
     if grid.shared > MOST_SHARED || (!params.is_null() && !extra.is_null()) {
         return Err(CUDA_ERROR_INVALID_VALUE);
     }
-    let builtin = found.builtin.ok_or(CUDA_ERROR_NOT_SUPPORTED)?;
+    let behaviour = found.behaviour.ok_or(CUDA_ERROR_NOT_SUPPORTED)?;
     // SAFETY: the function's contract.
-    let arguments = unsafe { arguments(builtin, params, extra) }?;
-    Ok(Launch(Call { builtin, arguments, blocks }))
+    let arguments = unsafe { arguments(behaviour, params, extra) }?;
+    Ok(Launch(Call { behaviour, arguments, blocks }))
 }
 
 /// # Safety

@@ -1,7 +1,7 @@
-//! Modules: PTX text, of which the kernels' names are read.
+//! Modules: PTX text, of which the kernels' names and behaviours are read.
 
 use super::handles::Handles;
-use super::kernels::Builtin;
+use super::kernels::Behaviour;
 use super::{Outcome, current, init::driver, lock, put};
 use abi::cuda::*;
 use std::collections::BTreeMap;
@@ -10,29 +10,51 @@ use std::sync::{Arc, Mutex};
 
 /// A loaded module.
 pub(crate) struct Module {
-    kernels: Vec<String>,
+    kernels: Vec<Entry>,
     /// The handles given out so far, as a kernel has one.
     functions: Mutex<BTreeMap<String, CUfunction>>,
 }
 
 /// A kernel.
 pub(crate) struct Function {
-    /// What it does; nothing is known of other kernels than the built-in ones, which can be looked up but not run.
-    pub(crate) builtin: Option<Builtin>,
+    /// What it does. A kernel whose PTX does not say can be looked up, not run.
+    pub(crate) behaviour: Option<Behaviour>,
 }
+
+/// A kernel as its PTX text has it.
+#[derive(Debug, PartialEq)]
+struct Entry {
+    name: String,
+    behaviour: Option<Behaviour>,
+}
+
+/// The beginning of the comment that says how the kernel after it behaves.
+const MARK: &str = "simgpu:";
+/// cuda.h: `CUDA_ERROR_INVALID_PTX`.
+const CUDA_ERROR_INVALID_PTX: CUresult = 218;
 
 static MODULES: Handles<CUmodule, Module> = Handles::new();
 pub(crate) static FUNCTIONS: Handles<CUfunction, Function> = Handles::new();
 
-/// The names of the kernels in a PTX text.
-fn entries(text: &str) -> Vec<String> {
+/// The kernels in a PTX text, or a behaviour that it asks for and that there is not.
+fn entries(text: &str) -> Result<Vec<Entry>, &str> {
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '$' || c == '%';
     let name = |rest: &str| {
         let rest = rest.strip_prefix(char::is_whitespace)?.trim_start();
         let end = rest.find(|c| !is_name(c)).unwrap_or(rest.len());
         (end > 0).then(|| rest[..end].to_owned())
     };
-    text.split(".entry").skip(1).filter_map(name).collect()
+    let (mut entries, mut behaviour) = (Vec::new(), None);
+    for line in text.lines() {
+        let (code, comment) = line.split_once("//").unwrap_or((line, ""));
+        for name in code.split(".entry").skip(1).filter_map(name) {
+            entries.push(Entry { name, behaviour: behaviour.take() });
+        }
+        if let Some(wanted) = comment.trim_start().strip_prefix(MARK) {
+            behaviour = Some(Behaviour::named(wanted.trim()).ok_or(wanted.trim())?);
+        }
+    }
+    Ok(entries)
 }
 
 fn load(module: *mut CUmodule, image: *const c_void) -> Outcome {
@@ -52,7 +74,13 @@ fn load(module: *mut CUmodule, image: *const c_void) -> Outcome {
     if !text.contains(".version") {
         return Err(CUDA_ERROR_INVALID_IMAGE);
     }
-    let handle = MODULES.add(Arc::new(Module { kernels: entries(text), functions: Mutex::default() }));
+    let kernels = entries(text).map_err(|unknown| {
+        eprintln!(
+            "simgpu: no kernel can behave as `{unknown}`, which a module asks for; see README.md for those that can"
+        );
+        CUDA_ERROR_INVALID_PTX
+    })?;
+    let handle = MODULES.add(Arc::new(Module { kernels, functions: Mutex::default() }));
     // SAFETY: not null, and a place for the answer, as cuda.h demands.
     unsafe { put(module, handle) }
 }
@@ -99,13 +127,11 @@ export! {
         }
         // SAFETY: not null, so a NUL-terminated name, as cuda.h demands.
         let name = unsafe { CStr::from_ptr(name) }.to_str().map_err(|_| CUDA_ERROR_NOT_FOUND)?;
-        if !module.kernels.iter().any(|known| known == name) {
-            return Err(CUDA_ERROR_NOT_FOUND);
-        }
+        let entry = module.kernels.iter().find(|known| known.name == name).ok_or(CUDA_ERROR_NOT_FOUND)?;
         let mut functions = lock(&module.functions);
         let handle = *functions
             .entry(name.to_owned())
-            .or_insert_with(|| FUNCTIONS.add(Arc::new(Function { builtin: Builtin::named(name) })));
+            .or_insert_with(|| FUNCTIONS.add(Arc::new(Function { behaviour: entry.behaviour })));
         // SAFETY: not null, and a place for the answer, as cuda.h demands.
         unsafe { put(function, handle) }
     }
@@ -134,12 +160,24 @@ export! {
 
 #[cfg(test)]
 mod tests {
-    use super::entries;
+    use super::*;
+
+    fn entry(name: &str, behaviour: Option<Behaviour>) -> Entry {
+        Entry { name: name.to_owned(), behaviour }
+    }
 
     #[test]
     fn kernels_are_found_by_their_entry() {
         let text = ".version 8.0\n.visible .entry a_1(\n.param .u64 p)\n{ ret; }\n.func x(){}\n.entry\tb () {ret;}";
-        assert_eq!(entries(text), ["a_1", "b"]);
-        assert!(entries(".version 8.0 .entryless").is_empty());
+        assert_eq!(entries(text), Ok(vec![entry("a_1", None), entry("b", None)]));
+        assert_eq!(entries(".version 8.0 .entryless // .entry c()"), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn a_comment_says_how_the_next_kernel_behaves() {
+        let text = "// simgpu: spin\n// It is slow.\n.entry a()\n{}\n.entry b()\n//simgpu:fill\n.entry c() {}";
+        let found = [entry("a", Some(Behaviour::Spin)), entry("b", None), entry("c", Some(Behaviour::Fill))];
+        assert_eq!(entries(text).as_deref(), Ok(&found[..]));
+        assert_eq!(entries("// simgpu: dance\n.entry a()"), Err("dance"));
     }
 }

@@ -1,6 +1,6 @@
 //! Kernels that have every SM until they are told to go, so that no other kernel of the process begins meanwhile.
 
-use super::kernels::Builtin;
+use super::kernels::Behaviour;
 use super::{lock, pages};
 use crate::kernel::Fault;
 use crate::machine::Machine;
@@ -30,9 +30,9 @@ pub(super) fn hold(machine: &Machine, word: DeviceVa) -> Result<(), Fault> {
 }
 
 /// Waits until there is an SM for the kernel. When that was, if it had to wait.
-pub(super) fn await_sms(builtin: Builtin) -> Option<Nanos> {
+pub(super) fn await_sms(behaviour: Behaviour) -> Option<Nanos> {
     let mut holding = lock(&HOLDING);
-    if *holding == 0 || builtin == Builtin::Hold {
+    if *holding == 0 || behaviour == Behaviour::Hold {
         return None;
     }
     while *holding > 0 {

@@ -125,7 +125,7 @@ pub fn work() {
         }
         ["kernels", blocks, micros] => {
             let (blocks, micros): (u32, u64) = (blocks.parse().expect("blocks"), micros.parse().expect("time"));
-            let spin = kernel("missile_spin");
+            let spin = kernel("spin");
             spawn(Box::new(move |stream| {
                 let done = launch(spin, blocks, stream, &mut [micros * 1980]);
                 assert_eq!(done, abi::cuda::CUDA_SUCCESS);

@@ -7,9 +7,10 @@
 //! device nodes, must never know who sits between it and the program (every request goes through the dynamic symbol
 //! `ioctl`, as in the real driver), and must never be linked into what it helps to test.
 
-mod driver;
+mod api;
 pub mod kernel;
 pub mod machine;
 mod mix;
+mod objects;
 pub mod spec;
 mod timing;

@@ -1,0 +1,48 @@
+//! What the process has once the driver is started.
+
+use super::Outcome;
+use super::memory::Memory;
+use super::requests::Rm;
+use crate::kernel;
+use crate::machine::Machine;
+use abi::cuda::*;
+use std::ffi::c_int;
+use std::sync::OnceLock;
+
+/// The version of the driver API: CUDA 13.0.
+pub(crate) const API_VERSION: c_int = 13000;
+
+/// What the process has once `cuInit` succeeded.
+pub(crate) struct Driver {
+    pub(crate) machine: &'static Machine,
+    pub(crate) rm: Rm,
+    pub(crate) memory: Memory,
+}
+
+static DRIVER: OnceLock<Outcome<Driver>> = OnceLock::new();
+
+/// The driver, if it was started.
+pub(crate) fn driver() -> Outcome<&'static Driver> {
+    match DRIVER.get() {
+        Some(Ok(driver)) => Ok(driver),
+        _ => Err(CUDA_ERROR_NOT_INITIALIZED),
+    }
+}
+
+/// Starts the driver, once.
+pub(crate) fn start() -> Outcome {
+    match DRIVER.get_or_init(open) {
+        Ok(_) => Ok(()),
+        Err(code) => Err(*code),
+    }
+}
+
+fn open() -> Outcome<Driver> {
+    kernel::start().map_err(|error| {
+        eprintln!("simgpu: {error}");
+        CUDA_ERROR_NO_DEVICE
+    })?;
+    let machine = Machine::get().map_err(|_| CUDA_ERROR_NO_DEVICE)?;
+    let rm = Rm::open(machine.spec().driver, machine.spec().uuid)?;
+    Ok(Driver { machine, rm, memory: Memory::new(machine) })
+}

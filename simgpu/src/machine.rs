@@ -29,7 +29,7 @@ use units::{Bytes, PhysAddr};
 pub use error::MachineError;
 
 /// Most processes that can share one simulated GPU at a time.
-pub const MAX_PROCESSES: usize = 64;
+pub const MAX_PROCESSES: usize = timing::MAX_PROCESSES;
 
 /// The first physical address that is handed out. What lies below belongs to the firmware, as on a real GPU, so that
 /// nobody takes an address for an offset into VRAM.
@@ -96,6 +96,11 @@ impl Machine {
     /// What the processes share about time.
     pub fn timing(&self) -> &timing::Shared {
         &self.state().timing
+    }
+
+    /// The engine on which a channel group of this process takes turns, if it does.
+    pub(crate) fn engine(&self, group: &timing::group::Group) -> Option<timing::engine::Engine<'_>> {
+        timing::engine::Engine::of(self.timing(), self.slot(), self.spec(), group)
     }
 
     /// This process's slot, less than [`MAX_PROCESSES`].

@@ -12,9 +12,13 @@ mod futex;
 pub(crate) mod group;
 pub(crate) mod kernels;
 pub(crate) mod latency;
+pub(crate) mod pace;
 pub(crate) mod piece;
 pub(crate) mod stay;
 mod turns;
+
+/// The most processes that share a machine, and so its engines.
+pub(crate) const MAX_PROCESSES: usize = 64;
 
 /// The timing model's part of the machine's shared memory.
 #[repr(C)]

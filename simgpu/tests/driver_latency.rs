@@ -30,7 +30,7 @@ fn timed(addresses: &[u64], reps: u64) -> (Vec<Vec<u32>>, Vec<u32>) {
 fn place(address: u64) -> PhysAddr {
     let mut place = None;
     let keep = &mut |_, at, _| place = Some(at);
-    cuda::kernel::for_each_page_run(DeviceVa::new(address), Bytes::new(4), keep).expect("mapped");
+    cuda::os::for_each_page_run(DeviceVa::new(address), Bytes::new(4), keep).expect("mapped");
     place.expect("a page")
 }
 

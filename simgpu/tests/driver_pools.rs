@@ -6,7 +6,7 @@ mod client;
 
 use abi::cuda::*;
 use client::*;
-use cuda::kernel::for_each_page_run;
+use cuda::os::for_each_page_run;
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use units::{Bytes, DeviceVa};

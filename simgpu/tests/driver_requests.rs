@@ -8,7 +8,7 @@ use abi::RmEscape;
 use abi::cuda::CUcontext;
 use abi::rm::*;
 use client::*;
-use cuda::kernel::{self, Device};
+use cuda::os::{self, Device};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output};
 
@@ -26,7 +26,7 @@ fn run(faults: &str, log: &str) -> Output {
 fn ask(control: std::ffi::c_int) -> [Result<u32, i32>; 2] {
     fn ask<T>(control: std::ffi::c_int, escape: RmEscape, parameter: &mut T) -> Result<(), i32> {
         // SAFETY: the parameter is the request's own.
-        let done = unsafe { kernel::handle(control, escape.request(size_of::<T>()), (&raw mut *parameter).cast()) };
+        let done = unsafe { os::handle(control, escape.request(size_of::<T>()), (&raw mut *parameter).cast()) };
         let failed = || std::io::Error::last_os_error().raw_os_error().expect("an errno");
         if done == Some(0) { Ok(()) } else { Err(failed()) }
     }
@@ -42,7 +42,7 @@ fn child() {
         return;
     }
     println!("\ncuInit {}", code!(cuInit(0)));
-    let Ok(control) = kernel::open(Device::Control) else { return };
+    let Ok(control) = os::open(Device::Control) else { return };
     let mut context = CUcontext::NULL;
     ok!(cuDevicePrimaryCtxRetain(&mut context, 0));
     ok!(cuCtxSetCurrent(context));

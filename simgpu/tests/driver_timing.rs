@@ -90,7 +90,7 @@ fn granules() -> [Vec<u64>; 2] {
         let page = alloc(2 * MIB);
         let whole = (units::DeviceVa::new(page), units::Bytes::mib(2));
         let keep = &mut |_, at, _| sides[spec.side_of(at) as usize].push(page);
-        cuda::kernel::for_each_page_run(whole.0, whole.1, keep).expect("mapped");
+        cuda::os::for_each_page_run(whole.0, whole.1, keep).expect("mapped");
     }
     sides
 }

@@ -1,9 +1,9 @@
 //! The one device: its name, identity and attributes.
 
 use super::put;
-use crate::kernel::groups::has_mps;
 use crate::objects::Outcome;
 use crate::objects::driver::driver;
+use crate::os::rm::groups::has_mps;
 use abi::cuda::*;
 use std::ffi::{c_char, c_int, c_void};
 

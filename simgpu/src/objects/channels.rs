@@ -2,8 +2,8 @@
 
 use super::Outcome;
 use super::requests::Rm;
-use crate::kernel::groups::{CLASS_COMPUTE, CLASS_COPY, SCHEDULE, has_mps};
-use crate::kernel::rm_control::{SET_PREEMPTION_MODE, SET_PREEMPTION_MODE_BYTES};
+use crate::os::rm::control::{SET_PREEMPTION_MODE, SET_PREEMPTION_MODE_BYTES};
+use crate::os::rm::groups::{CLASS_COMPUTE, CLASS_COPY, SCHEDULE, has_mps};
 use crate::timing::engine::{TO_DEVICE, TO_HOST};
 use crate::timing::group::Group;
 use abi::groups::{CLASS_HOPPER_CHANNEL, ENGINE_COPY0, ENGINE_GR0, SET_TIMESLICE, TimeSlice};

@@ -9,7 +9,7 @@ use super::mark::Mark;
 use super::node_memory::NodeMemory;
 use super::transfer::Transfer;
 use super::words::{Wait, Write};
-use crate::kernel::Fault;
+use crate::os::Fault;
 use crate::timing::clock::now;
 use abi::cuda::*;
 use std::ffi::c_void;

@@ -3,8 +3,8 @@
 use super::Outcome;
 use super::memory::Memory;
 use super::requests::Rm;
-use crate::kernel;
 use crate::machine::Machine;
+use crate::os;
 use abi::cuda::*;
 use std::ffi::c_int;
 use std::sync::OnceLock;
@@ -38,7 +38,7 @@ pub(crate) fn start() -> Outcome {
 }
 
 fn open() -> Outcome<Driver> {
-    kernel::start().map_err(|error| {
+    os::start().map_err(|error| {
         eprintln!("simgpu: {error}");
         CUDA_ERROR_NO_DEVICE
     })?;

@@ -2,7 +2,7 @@
 
 use super::driver::driver;
 use super::{Outcome, pages};
-use crate::kernel::Fault;
+use crate::os::Fault;
 use crate::timing::bus;
 use crate::timing::clock::{now, sleep_until};
 use abi::cuda::*;

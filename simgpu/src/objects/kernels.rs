@@ -5,8 +5,8 @@
 
 use super::pages::{self, Sides};
 use super::{latency, residents};
-use crate::kernel::Fault;
 use crate::machine::Machine;
+use crate::os::Fault;
 use crate::timing::kernels::{MAX_SIDES, Work};
 use units::{Bytes, DeviceVa, Nanos};
 

@@ -5,9 +5,9 @@
 //! on the address `addrs[i]` (`0xffffffff` for no atomics).
 
 use super::pages;
-use crate::kernel::Fault;
 use crate::machine::Machine;
 use crate::mix::Random;
+use crate::os::Fault;
 use crate::timing::clock::now;
 use crate::timing::latency::{Distances, Fastest};
 use std::collections::HashMap;

@@ -3,11 +3,11 @@
 use super::driver::driver;
 use super::kernels::Call;
 use super::residents;
-use crate::kernel::Fault;
-use crate::timing::engine::Engine;
+use crate::os::Fault;
 use crate::timing::group::Group;
 use crate::timing::kernels::{Limits, Owner};
-use crate::timing::stay::{Always, Stay};
+use crate::timing::pace::Always;
+use crate::timing::stay::Stay;
 use units::Nanos;
 
 /// A kernel in a stream, its parameters copied.
@@ -26,7 +26,7 @@ impl Launch {
         let work = self.0.perform(machine)?;
         let (limits, live, kernels) = (Limits::of(spec), |slot| machine.slot_is_live(slot), &machine.timing().kernels);
         let owner = |group| Owner { slot: machine.slot(), group };
-        let end = match Engine::of(machine, group) {
+        let end = match machine.engine(group) {
             Some(engine) => {
                 let mut stay = Stay::begin(engine, group, free);
                 kernels.run(&work, &limits, (&mut stay, launch), owner(group.key), live)

@@ -7,8 +7,8 @@ mod slab;
 
 use super::requests::{HUGE_PAGE, Purpose, Rm};
 use super::{Outcome, lock};
-use crate::kernel::for_each_page_run;
 use crate::machine::Machine;
+use crate::os::for_each_page_run;
 use abi::cuda::*;
 use slab::Slab;
 use std::collections::BTreeMap;

@@ -1,7 +1,7 @@
 //! Device memory as kernels and copies see it: by virtual address, page by page.
 
-use crate::kernel::{Fault, for_each_page_run, mapping_changes};
 use crate::machine::Machine;
+use crate::os::{Fault, for_each_page_run, mapping_changes};
 use crate::timing::kernels::MAX_SIDES;
 use std::collections::HashMap;
 use std::sync::Mutex;

@@ -10,7 +10,7 @@
 use super::command::Command;
 use super::line::Fence;
 use super::lock;
-use crate::kernel::groups::has_mps;
+use crate::os::rm::groups::has_mps;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, OnceLock};
 

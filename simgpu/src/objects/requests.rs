@@ -1,7 +1,7 @@
 //! The requests that the driver makes of the kernel.
 
-use crate::kernel::groups::{Duplicate, SERVER_CLIENT, SERVER_GROUP};
-use crate::kernel::{self, Device};
+use crate::os::rm::groups::{Duplicate, SERVER_CLIENT, SERVER_GROUP};
+use crate::os::{self, Device};
 use crate::timing::group::Group;
 use abi::cuda::*;
 use abi::groups::{CLASS_CHANNEL_GROUP, ChannelGroupParams};
@@ -61,7 +61,7 @@ const _: () = assert!(size_of::<VaspaceParams>() == 56);
 impl Rm {
     /// Opens the devices and creates client, device and subdevice.
     pub(crate) fn open(version: DriverVersion, uuid: uvm::Uuid) -> Result<Self, CUresult> {
-        let open = |device| kernel::open(device).map_err(|_| CUDA_ERROR_NO_DEVICE);
+        let open = |device| os::open(device).map_err(|_| CUDA_ERROR_NO_DEVICE);
         let control = open(Device::Control)?;
         let mut check = VersionCheck { cmd: 0, reply: 0, version: [0; 64] };
         let text = version.to_string();
@@ -210,7 +210,7 @@ impl Rm {
 
     /// The group behind a handle, as the engines see it.
     pub(crate) fn group(&self, object: u32) -> Result<Arc<Group>, CUresult> {
-        kernel::channel_group(self.client, object).ok_or(CUDA_ERROR_UNKNOWN)
+        os::channel_group(self.client, object).ok_or(CUDA_ERROR_UNKNOWN)
     }
 
     fn ask<P>(&self, object: u32, cmd: u32, params: &mut P) -> Result<(), CUresult> {
@@ -246,12 +246,12 @@ impl Rm {
     }
 
     fn uvm<T>(&self, command: UvmCommand, parameter: &mut T) -> Result<(), CUresult> {
-        kernel::call(self.uvm, command.number(), parameter).map_err(|_| CUDA_ERROR_UNKNOWN)
+        os::call(self.uvm, command.number(), parameter).map_err(|_| CUDA_ERROR_UNKNOWN)
     }
 }
 
 fn escape<T>(fd: c_int, escape: RmEscape, parameter: &mut T) -> Result<(), CUresult> {
-    kernel::call(fd, escape.request(size_of::<T>()), parameter).map_err(|_| CUDA_ERROR_UNKNOWN)
+    os::call(fd, escape.request(size_of::<T>()), parameter).map_err(|_| CUDA_ERROR_UNKNOWN)
 }
 
 /// The CUDA code for a status word of the kernel's.

@@ -1,8 +1,8 @@
 //! Kernels that have every SM until they are told to go, so that no other kernel of the process begins meanwhile.
 
 use super::{lock, pages};
-use crate::kernel::Fault;
 use crate::machine::Machine;
+use crate::os::Fault;
 use crate::timing::clock::{nap, now};
 use std::sync::{Condvar, Mutex, PoisonError};
 use units::{DeviceVa, Nanos};

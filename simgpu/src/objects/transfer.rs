@@ -4,11 +4,10 @@ use super::channels::Channels;
 use super::driver::driver;
 use super::host_memory::{self, HostPointer};
 use super::{Outcome, pages};
-use crate::kernel::{Fault, for_each_page_run};
 use crate::machine::Machine;
+use crate::os::{Fault, for_each_page_run};
 use crate::timing::bus;
 use crate::timing::clock::{now, sleep_until};
-use crate::timing::engine::Engine;
 use crate::timing::piece::{NOTE_EVERY, Piece};
 use abi::cuda::*;
 use std::sync::Arc;
@@ -200,7 +199,7 @@ impl Transfer {
             (Place::Device(_), Place::Device(_)) => (None, spec.dram.gbps / 2.0),
             (Place::Host(_), Place::Host(_)) => (None, f64::INFINITY),
         };
-        if let Some((group, engine)) = group.and_then(|group| Some((group, Engine::of(machine, group)?))) {
+        if let Some((group, engine)) = group.and_then(|group| Some((group, machine.engine(group)?))) {
             let duration = bus::duration(bytes, gbps, spec.bus.latency_us);
             let mut piece = Piece::ask(engine, group, ready, duration, bytes);
             self.move_over(machine, &mut piece)?;

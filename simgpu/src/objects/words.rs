@@ -3,7 +3,7 @@
 use super::driver::driver;
 use super::host_memory::{self, HostPointer};
 use super::{Outcome, pages};
-use crate::kernel::Fault;
+use crate::os::Fault;
 use crate::timing::clock::{nap, now};
 use abi::cuda::*;
 use std::ffi::c_uint;

@@ -5,9 +5,9 @@
 //! begins again. So a process that is killed at any instruction leaves the state as it was, and nobody ever waits for it.
 //! Within a process one thread at a time may write.
 
+use super::MAX_PROCESSES;
 use super::futex;
 use super::turns::{COMMANDS, Command, Entry, GROUPS, Interrupted, State};
-use crate::machine::MAX_PROCESSES;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Mutex, PoisonError};
 use units::Nanos;

@@ -1,11 +1,11 @@
 //! The engines that channel groups take turns on.
 
+use super::Shared;
 use super::board::Board;
 use super::clock::now;
 use super::group::Group;
 use super::kernels::Table;
 use super::turns::{Costs, Entry};
-use crate::machine::Machine;
 use crate::spec::GpuSpec;
 use abi::groups::{ENGINE_COPY0, ENGINE_GR0};
 use units::Nanos;
@@ -32,9 +32,8 @@ pub(crate) struct Engine<'a> {
 impl<'a> Engine<'a> {
     /// The engine on which a group takes turns. There is none for the MPS server's group, all of whose kernels run at the
     /// same time, and for engines that nothing goes through in the simulation.
-    pub(crate) fn of(machine: &'a Machine, group: &Group) -> Option<Self> {
-        let (timing, slot) = (machine.timing(), machine.slot());
-        let (copy, graphics) = costs(machine.spec());
+    pub(crate) fn of(timing: &'a Shared, slot: usize, spec: &GpuSpec, group: &Group) -> Option<Self> {
+        let (copy, graphics) = costs(spec);
         Some(match group.engine {
             _ if group.is_shared => return None,
             ENGINE_GR0 => Engine { board: &timing.graphics, costs: graphics, slot, kernels: Some(&timing.kernels) },

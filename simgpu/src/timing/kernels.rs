@@ -7,7 +7,7 @@
 
 use super::clock::now;
 use super::futex;
-use super::stay::Pace;
+use super::pace::Pace;
 use crate::spec::GpuSpec;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use units::{Bytes, Nanos};

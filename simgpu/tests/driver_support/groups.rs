@@ -4,7 +4,7 @@
 use abi::RmEscape;
 use abi::groups::*;
 use abi::rm::*;
-use cuda::kernel::{self, Device};
+use cuda::os::{self, Device};
 use std::ffi::c_int;
 use std::sync::OnceLock;
 
@@ -18,11 +18,11 @@ const SUBDEVICE: u32 = 0xCAF0_0001;
 fn control<P>(object: u32, cmd: u32, params: &mut P) -> u32 {
     // A GPU's own node may name any client of the process.
     static NODE: OnceLock<c_int> = OnceLock::new();
-    let node = *NODE.get_or_init(|| kernel::open(Device::Gpu).expect("opens"));
+    let node = *NODE.get_or_init(|| os::open(Device::Gpu).expect("opens"));
     let (params, params_size) = (&raw mut *params as u64, size_of::<P>() as u32);
     let mut ask = Nvos54 { client: CLIENT, object, cmd, params, params_size, ..Default::default() };
     // SAFETY: the parameter is the request's own, and the command's parameter lives as long as the call.
-    let done = unsafe { kernel::handle(node, RmEscape::Control.request(size_of::<Nvos54>()), (&raw mut ask).cast()) };
+    let done = unsafe { os::handle(node, RmEscape::Control.request(size_of::<Nvos54>()), (&raw mut ask).cast()) };
     assert_eq!(done, Some(0));
     ask.status
 }

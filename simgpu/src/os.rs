@@ -9,13 +9,9 @@ mod asked;
 mod entry;
 mod faults;
 mod files;
-pub(crate) mod groups;
 mod memory;
 mod origin;
-mod pages;
-mod rm;
-mod rm_alloc;
-pub(crate) mod rm_control;
+pub(crate) mod rm;
 mod user;
 mod uvm;
 
@@ -34,37 +30,20 @@ use units::{Bytes, DeviceVa, PhysAddr};
 use user::Errno;
 
 pub use entry::{call, ioctl};
-
-/// A device node of the driver.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Device {
-    /// `/dev/nvidiactl`.
-    Control,
-    /// `/dev/nvidia0`.
-    Gpu,
-    /// `/dev/nvidia-uvm`.
-    Uvm,
-}
-
-/// An address that the GPU's page table does not map. A real GPU kills the context (Xid 31).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the GPU has no mapping at {va}")]
-pub struct Fault {
-    /// The first such address.
-    pub va: DeviceVa,
-}
+pub use files::Device;
+pub use uvm::pages::Fault;
 
 static FILES: LazyLock<Files> = LazyLock::new(Files::default);
 
 /// Starts the modules for this process, as the environment wants them. Everything below does so by itself; this is for
 /// whoever wants to tell why it cannot be done.
 pub fn start() -> io::Result<()> {
-    Kernel::get().map(drop)
+    Modules::get().map(drop)
 }
 
 /// Opens a device node: the descriptor is a real one, of a file that this module knows again.
 pub fn open(device: Device) -> io::Result<c_int> {
-    Kernel::get()?;
+    Modules::get()?;
     FILES.open(device)
 }
 
@@ -79,9 +58,9 @@ pub unsafe fn handle(fd: c_int, request: c_ulong, arg: *mut c_void) -> Option<c_
     let request = Request::decode(request)?;
     let (file, device) = FILES.find(fd)?;
     let origin = origin::of_this_request();
-    let done = match Kernel::get() {
+    let done = match Modules::get() {
         // SAFETY: the caller answers for `arg`.
-        Ok(kernel) => unsafe { kernel.answer(origin, file, device, request, arg) },
+        Ok(modules) => unsafe { modules.answer(origin, file, device, request, arg) },
         Err(_) => Err(Errno(libc::ENODEV)),
     };
     Some(match done {
@@ -104,8 +83,8 @@ pub fn for_each_page_run(
     bytes: Bytes,
     visit: &mut dyn FnMut(DeviceVa, PhysAddr, Bytes),
 ) -> Result<(), Fault> {
-    let kernel = Kernel::get().map_err(|_| Fault { va })?;
-    for (va, at, bytes) in kernel.walk(va, bytes)? {
+    let modules = Modules::get().map_err(|_| Fault { va })?;
+    for (va, at, bytes) in modules.walk(va, bytes)? {
         visit(va, at, bytes);
     }
     Ok(())
@@ -113,7 +92,7 @@ pub fn for_each_page_run(
 
 /// The channel group behind a handle, as the engines see it.
 pub(crate) fn channel_group(client: u32, object: u32) -> Option<Arc<Group>> {
-    let rm = Kernel::get().ok()?.rm.lock().unwrap_or_else(PoisonError::into_inner);
+    let rm = Modules::get().ok()?.rm.lock().unwrap_or_else(PoisonError::into_inner);
     rm.group(client, object).cloned()
 }
 
@@ -126,28 +105,28 @@ pub fn mapping_changes() -> u64 {
 static MAPPING_CHANGES: AtomicU64 = AtomicU64::new(0);
 
 /// The kernel modules' state for this process.
-struct Kernel {
+struct Modules {
     machine: &'static Machine,
     /// What is to go wrong, which is nothing but in tests.
     faults: Option<Faults>,
-    rm: Mutex<rm::Rm>,
+    rm: Mutex<rm::clients::Rm>,
     /// Always taken after `rm` where both are.
     uvm: RwLock<uvm::Uvm>,
 }
 
-impl Kernel {
-    fn new(machine: &'static Machine, faults: Option<Faults>) -> Kernel {
-        Kernel { machine, faults, rm: Mutex::default(), uvm: RwLock::default() }
+impl Modules {
+    fn new(machine: &'static Machine, faults: Option<Faults>) -> Modules {
+        Modules { machine, faults, rm: Mutex::default(), uvm: RwLock::default() }
     }
 
-    fn get() -> io::Result<&'static Kernel> {
-        static KERNEL: OnceLock<Kernel> = OnceLock::new();
-        if let Some(kernel) = KERNEL.get() {
-            return Ok(kernel);
+    fn get() -> io::Result<&'static Modules> {
+        static MODULES: OnceLock<Modules> = OnceLock::new();
+        if let Some(modules) = MODULES.get() {
+            return Ok(modules);
         }
         let machine = Machine::get().map_err(io::Error::other)?;
         let faults = Faults::from_env().map_err(io::Error::other)?;
-        Ok(KERNEL.get_or_init(|| Kernel::new(machine, faults)))
+        Ok(MODULES.get_or_init(|| Modules::new(machine, faults)))
     }
 
     fn walk(&self, va: DeviceVa, bytes: Bytes) -> Result<Vec<(DeviceVa, PhysAddr, Bytes)>, Fault> {
@@ -212,7 +191,7 @@ impl Kernel {
                 served
             }
             (Device::Control | Device::Gpu, Request::Rm { escape, size }) => {
-                let caller = rm::Caller { machine: self.machine, file, device };
+                let caller = rm::clients::Caller { machine: self.machine, file, device };
                 let mut rm = self.rm.lock().unwrap_or_else(PoisonError::into_inner);
                 // SAFETY: the caller answers for `arg`, and for the pointer in a wrapped request.
                 unsafe { rm.serve(&caller, escape, size, arg) }

@@ -13,7 +13,7 @@ const M2: u64 = 2 << 20;
 
 /// A process with a client, an address space that UVM owns, and an external range of 16 MiB.
 struct Process {
-    kernel: Kernel,
+    modules: Modules,
     control: c_int,
     uvm: c_int,
     client: u32,
@@ -26,10 +26,10 @@ impl Process {
     fn new(vram: Bytes, uvm_handles: u32) -> Process {
         let scratch = Scratch::new();
         let machine = Machine::attach(small(vram, uvm_handles), scratch.path()).expect("attaches");
-        let kernel = Kernel::new(Box::leak(Box::new(machine)), None);
+        let modules = Modules::new(Box::leak(Box::new(machine)), None);
         let control = FILES.open(Device::Control).expect("opens");
         let uvm = FILES.open(Device::Uvm).expect("opens");
-        let mut process = Process { kernel, control, uvm, client: 0, device: 0, subdevice: 0, _scratch: scratch };
+        let mut process = Process { modules, control, uvm, client: 0, device: 0, subdevice: 0, _scratch: scratch };
         process.client = process.alloc(0, CLASS_ROOT_CLIENT).expect("a client");
         process.device = process.alloc(process.client, CLASS_DEVICE).expect("a device");
         process.subdevice = process.alloc(process.device, CLASS_SUBDEVICE).expect("a subdevice");
@@ -37,7 +37,7 @@ impl Process {
         let vaspace =
             process.alloc_with(process.device, CLASS_VASPACE, space.as_mut_ptr().cast(), 56).expect("an address space");
         process.uvm_call(UvmCommand::Initialize, &mut Initialize::default()).expect("a UVM file");
-        let gpu = process.kernel.machine.spec().uuid;
+        let gpu = process.modules.machine.spec().uuid;
         let mut registered = RegisterGpu { gpu, ..Default::default() };
         process.uvm_call(UvmCommand::RegisterGpu, &mut registered).expect("a GPU");
         assert_eq!(registered.status, NV_OK);
@@ -51,7 +51,7 @@ impl Process {
     fn request<T>(&self, fd: c_int, request: Request, arg: &mut T) -> Result<(), Errno> {
         let (file, device) = FILES.find(fd).expect("a device node");
         // SAFETY: each test passes the structure that the request calls for.
-        unsafe { self.kernel.answer(origin::of_this_request(), file, device, request, std::ptr::from_mut(arg).cast()) }
+        unsafe { self.modules.answer(origin::of_this_request(), file, device, request, std::ptr::from_mut(arg).cast()) }
     }
 
     fn uvm_call<T>(&self, command: UvmCommand, arg: &mut T) -> Result<(), Errno> {
@@ -103,7 +103,7 @@ impl Process {
     fn map(&self, base: u64, length: u64, offset: u64, memory: u32) -> u32 {
         let mut attributes = [MappingAttributes::default(); MAX_GPUS];
         attributes[0] = MappingAttributes {
-            gpu: self.kernel.machine.spec().uuid,
+            gpu: self.modules.machine.spec().uuid,
             mapping: MAPPING_READ_WRITE_ATOMIC,
             ..Default::default()
         };
@@ -124,7 +124,7 @@ impl Process {
     }
 
     fn unmap(&self, base: u64, length: u64) -> u32 {
-        let gpu = self.kernel.machine.spec().uuid;
+        let gpu = self.modules.machine.spec().uuid;
         let mut p = UnmapExternal { base, length, gpu, ..Default::default() };
         self.uvm_call(UvmCommand::UnmapExternal, &mut p).expect("looked at");
         p.status
@@ -132,7 +132,7 @@ impl Process {
 
     /// The physical runs behind a stretch, as plain numbers.
     fn runs(&self, va: u64, bytes: u64) -> Result<Vec<(u64, u64, u64)>, Fault> {
-        let found = self.kernel.walk(DeviceVa::new(va), Bytes::new(bytes))?;
+        let found = self.modules.walk(DeviceVa::new(va), Bytes::new(bytes))?;
         Ok(found.into_iter().map(|(va, at, bytes)| (va.get(), at.get(), bytes.get())).collect())
     }
 }
@@ -252,7 +252,7 @@ fn a_freed_object_lives_until_it_is_unmapped() {
     assert_eq!(p.unmap(VA, 2 * M2), NV_OK);
     p.memory(2 * M2, KIND_GENERIC).expect("it is free");
     assert_eq!(p.free(p.device), NV_OK);
-    assert_eq!(p.kernel.machine.free_vram(), Bytes::mib(4), "children go with their parent");
+    assert_eq!(p.modules.machine.free_vram(), Bytes::mib(4), "children go with their parent");
 }
 
 #[test]
@@ -262,10 +262,10 @@ fn an_alias_shows_the_same_bytes() {
     assert_eq!(p.map(VA, M2, 0, a), NV_OK);
     assert_eq!(p.map(VA + M2, K4, 3 * K4, a), NV_OK);
     let (_, at, _) = p.runs(VA + 3 * K4, K4).expect("mapped")[0];
-    p.kernel.machine.write(PhysAddr::new(at), b"through one address");
+    p.modules.machine.write(PhysAddr::new(at), b"through one address");
     let (_, alias, _) = p.runs(VA + M2, K4).expect("mapped")[0];
     let mut seen = [0; 19];
-    p.kernel.machine.read(PhysAddr::new(alias), &mut seen);
+    p.modules.machine.read(PhysAddr::new(alias), &mut seen);
     assert_eq!(&seen, b"through one address");
 }
 
@@ -338,5 +338,5 @@ fn parameters_are_checked_as_the_kernel_does() {
     assert_eq!(p.range(UvmCommand::CreateExternalRange, VA, M2), 0x16, "it has to be initialized first");
     let mut version = VersionCheck { cmd: 0, reply: 0, version: [0; 64] };
     p.rm_call(RmEscape::CheckVersion, &mut version).expect("looked at");
-    assert_eq!(abi::DriverVersion::from_c_field(&version.version), Some(p.kernel.machine.spec().driver));
+    assert_eq!(abi::DriverVersion::from_c_field(&version.version), Some(p.modules.machine.spec().driver));
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 /// The requests that a rule can name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::kernel) enum Command {
+pub(in crate::os) enum Command {
     /// `UVM_MAP_EXTERNAL_ALLOCATION`.
     Map,
     /// `UVM_UNMAP_EXTERNAL`.
@@ -62,7 +62,7 @@ impl Which {
 
 /// What happens instead of a request, or around it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::kernel) enum Happening {
+pub(in crate::os) enum Happening {
     /// Nothing is done but what a failure does, and the parameter says this.
     Status(u32),
     /// Nothing is done, and `ioctl` fails.
@@ -77,7 +77,7 @@ pub(in crate::kernel) enum Happening {
 
 /// Why a rule cannot be followed.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(in crate::kernel) enum RuleError {
+pub(in crate::os) enum RuleError {
     /// It does not have three parts.
     #[error("{0:?} is not of the form COMMAND:N:WHAT")]
     Form(String),

@@ -1,15 +1,17 @@
 //! The unified-memory module: external ranges of addresses, and what is mapped into them.
 
+pub(super) mod pages;
+
 use super::files::FileId;
 use super::memory::Handle;
-use super::pages::{Pages, Run};
-use super::rm::{Kind, Rm, status};
+use super::rm::clients::{Kind, Rm, status};
 use super::user::{Errno, update};
 use crate::machine::Machine;
 use abi::UvmCommand;
 use abi::rm::*;
 use abi::uvm::*;
 use core::ffi::{c_int, c_void};
+use pages::{Pages, Run};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use units::Bytes;

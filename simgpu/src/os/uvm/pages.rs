@@ -1,37 +1,44 @@
 //! The GPU's page table: which address shows which part of which object.
 
-use super::Fault;
-use super::memory::Handle;
+use crate::os::memory::Handle;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use units::{Bytes, DeviceVa, PhysAddr};
 
+/// An address that the GPU's page table does not map. A real GPU kills the context (Xid 31).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the GPU has no mapping at {va}")]
+pub struct Fault {
+    /// The first such address.
+    pub va: DeviceVa,
+}
+
 /// A mapping, or what is left of one.
-pub(super) struct Run {
-    pub(super) bytes: Bytes,
+pub(in crate::os) struct Run {
+    pub(in crate::os) bytes: Bytes,
     /// Where in the object.
-    pub(super) offset: Bytes,
+    pub(in crate::os) offset: Bytes,
     /// The page size, which says where it can be split.
-    pub(super) page: Bytes,
-    pub(super) handle: Arc<Handle>,
+    pub(in crate::os) page: Bytes,
+    pub(in crate::os) handle: Arc<Handle>,
 }
 
 /// A mapping reaches over the edge of what is to be unmapped, in the middle of one of its pages.
 #[derive(Debug)]
-pub(super) struct CutsPage;
+pub(in crate::os) struct CutsPage;
 
 /// Runs by their first address; they do not overlap.
 #[derive(Default)]
-pub(super) struct Pages(BTreeMap<u64, Run>);
+pub(in crate::os) struct Pages(BTreeMap<u64, Run>);
 
 impl Pages {
     /// Maps. The addresses must be clear.
-    pub(super) fn insert(&mut self, base: u64, run: Run) {
+    pub(in crate::os) fn insert(&mut self, base: u64, run: Run) {
         self.0.insert(base, run);
     }
 
     /// Unmaps what is mapped between two addresses, all of it or, where that would split a page, nothing.
-    pub(super) fn clear(&mut self, base: u64, end: u64) -> Result<(), CutsPage> {
+    pub(in crate::os) fn clear(&mut self, base: u64, end: u64) -> Result<(), CutsPage> {
         if [base, end].into_iter().any(|at| self.across(at).is_some_and(|page| !Bytes::new(at).is_multiple_of(page))) {
             return Err(CutsPage);
         }
@@ -45,7 +52,7 @@ impl Pages {
     }
 
     /// The physical runs behind a stretch, contiguous ones as one.
-    pub(super) fn walk(&self, va: DeviceVa, bytes: Bytes) -> Result<Vec<(DeviceVa, PhysAddr, Bytes)>, Fault> {
+    pub(in crate::os) fn walk(&self, va: DeviceVa, bytes: Bytes) -> Result<Vec<(DeviceVa, PhysAddr, Bytes)>, Fault> {
         let mut found: Vec<(DeviceVa, PhysAddr, Bytes)> = Vec::new();
         let end = va.checked_add(bytes).ok_or(Fault { va })?.get();
         let mut at = va.get();

@@ -42,7 +42,7 @@ impl Process {
     }
 
     fn is_stopped(&self, group: u32) -> bool {
-        let rm = self.kernel.rm.lock().expect("sound");
+        let rm = self.modules.rm.lock().expect("sound");
         rm.group(self.client, group).expect("a group").is_stopped()
     }
 }
@@ -59,9 +59,9 @@ fn groups_are_for_gr0_and_copy_engines_and_have_channels() {
     let group = p.group(ENGINE_GR0).expect("a group");
     assert!(p.group(ENGINE_COPY0 + 2).is_ok());
     let channel = p.alloc(group, CLASS_HOPPER_CHANNEL).expect("a channel");
-    assert!(p.alloc(channel, super::super::groups::CLASS_COPY).is_ok());
+    assert!(p.alloc(channel, super::super::rm::groups::CLASS_COPY).is_ok());
     assert_eq!(p.alloc(p.device, CLASS_HOPPER_CHANNEL), Err(0x36), "no group");
-    assert_eq!(p.alloc(group, super::super::groups::CLASS_COPY), Err(0x36), "no channel");
+    assert_eq!(p.alloc(group, super::super::rm::groups::CLASS_COPY), Err(0x36), "no channel");
     assert_eq!(p.free(group), NV_OK);
     assert_eq!(p.free(channel), NV_ERR_OBJECT_NOT_FOUND, "channels go with their group");
 }
@@ -94,7 +94,7 @@ fn other_controls_are_accepted_or_refused_as_the_kernel_does() {
     assert_eq!(p.control(p.subdevice, 0x2080_1210, &mut [0u8; 24]), NV_ERR_INVALID_PARAM_STRUCT);
     let mut info = GidInfo::default();
     assert_eq!(p.control(p.subdevice, GET_GID_INFO, &mut info), NV_OK);
-    assert_eq!((info.length, &info.data[..16]), (16, &p.kernel.machine.spec().uuid[..]));
+    assert_eq!((info.length, &info.data[..16]), (16, &p.modules.machine.spec().uuid[..]));
     assert_eq!(p.control(p.subdevice, GET_GID_INFO, &mut [0u8; 267]), NV_ERR_INVALID_PARAM_STRUCT);
 }
 
@@ -121,7 +121,8 @@ fn a_duplicate_is_the_same_group() {
     let group = p.group(ENGINE_GR0).expect("a group");
     let duplicate = |source_client, source| {
         let (client, parent) = (p.client, p.device);
-        let mut asked = super::super::groups::Duplicate { client, parent, source_client, source, ..Default::default() };
+        let mut asked =
+            super::super::rm::groups::Duplicate { client, parent, source_client, source, ..Default::default() };
         p.rm_call(RmEscape::DupObject, &mut asked).expect("looked at");
         (asked.status, asked.object)
     };
@@ -143,7 +144,7 @@ fn a_duplicate_is_the_same_group() {
 #[test]
 fn controls_can_be_had_refused() {
     let mut p = process();
-    p.kernel.faults =
+    p.modules.faults =
         Some(Faults::parse("slice:1:status=0x56,get_slice:2:status=0x1B,stop:1:errno=12").expect("rules"));
     let group = p.group(ENGINE_COPY0).expect("a group");
     let channel = p.alloc(group, CLASS_HOPPER_CHANNEL).expect("a channel");

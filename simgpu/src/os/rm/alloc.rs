@@ -1,21 +1,16 @@
 //! The resource manager's allocation of objects.
 
-use super::memory::Memory;
-use super::rm::{Caller, Client, Kind, Object, Rm};
-use super::user::copy_in;
-use super::{Device, groups};
+use super::clients::{Caller, Kind, NV_ERR_INVALID_OBJECT_PARENT, Rm};
+use super::groups;
+use crate::os::files::Device;
+use crate::os::memory::Memory;
+use crate::os::user::copy_in;
 use crate::spec::GRANULE;
 use abi::groups::{CLASS_CHANNEL_GROUP, is_channel_class};
 use abi::rm::*;
 use core::ffi::c_void;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use units::Bytes;
-
-/// `NV_ERR_INSERT_DUPLICATE_NAME`: the handle is taken.
-const NV_ERR_INSERT_DUPLICATE_NAME: u32 = 0x19;
-/// `NV_ERR_INVALID_OBJECT_PARENT`.
-const NV_ERR_INVALID_OBJECT_PARENT: u32 = 0x36;
 
 /// `NVOS32_ALLOC_FLAGS_FIXED_ADDRESS_ALLOCATE` and `…_USE_BEGIN_END`: the caller chooses the place.
 const FLAGS_PLACED: u32 = 0x10 | 0x2_0000;
@@ -26,10 +21,6 @@ const ATTR_PHYSICALITY: u32 = 3 << 27;
 const ATTR_COMPR: u32 = 3 << 12;
 const ATTR_COMPR_ANY: u32 = 2 << 12;
 const ATTR_COMPR_REQUIRED: u32 = 1 << 12;
-
-/// The first handles that are chosen for clients and for objects, as far apart as the real ones.
-const FIRST_CLIENT: u32 = 0xC1D0_0000;
-const FIRST_OBJECT: u32 = 0xCAF0_0000;
 
 const PAGE_4K: Bytes = Bytes::kib(4);
 const PAGE_BIG: Bytes = Bytes::kib(64);
@@ -51,7 +42,8 @@ impl Rm {
     /// `wanted.params` is null or points to the class's parameters.
     pub(super) unsafe fn alloc(&mut self, caller: &Caller, wanted: &mut Wanted) -> Result<(), u32> {
         if wanted.class == CLASS_ROOT_CLIENT {
-            return self.alloc_client(caller, wanted);
+            wanted.object = self.alloc_client(caller, wanted.object)?;
+            return Ok(());
         }
         self.check_name(caller, wanted.client, wanted.object)?;
         let mut parent_is = |fits: fn(&Kind) -> bool| self.check_parent(caller, wanted.client, wanted.parent, fits);
@@ -94,64 +86,6 @@ impl Rm {
         };
         wanted.object = self.insert(caller, wanted.client, wanted.object, wanted.parent, kind)?;
         Ok(())
-    }
-
-    /// Fails where a handle that is asked for is taken.
-    fn check_name(&mut self, caller: &Caller, client: u32, object: u32) -> Result<(), u32> {
-        let taken = self.client(caller, client)?.objects.contains_key(&object);
-        if object != 0 && (object == client || taken) { Err(NV_ERR_INSERT_DUPLICATE_NAME) } else { Ok(()) }
-    }
-
-    /// Fails unless the parent is there and of a kind that fits.
-    pub(super) fn check_parent(
-        &mut self,
-        caller: &Caller,
-        client: u32,
-        parent: u32,
-        fits: fn(&Kind) -> bool,
-    ) -> Result<(), u32> {
-        let parent = self.client(caller, client)?.objects.get(&parent).ok_or(NV_ERR_OBJECT_NOT_FOUND)?;
-        if fits(&parent.kind) { Ok(()) } else { Err(NV_ERR_INVALID_OBJECT_PARENT) }
-    }
-
-    /// Adds an object under the handle that is asked for, or under one of the resource manager's choice; returns it.
-    pub(super) fn insert(
-        &mut self,
-        caller: &Caller,
-        client: u32,
-        object: u32,
-        parent: u32,
-        kind: Kind,
-    ) -> Result<u32, u32> {
-        self.check_name(caller, client, object)?;
-        let handle = if object == 0 { self.choose(client) } else { object };
-        self.client(caller, client)?.objects.insert(handle, Object { parent, kind });
-        // A channel that is new is not disabled, so its group is not stopped.
-        self.review_groups(caller, false);
-        Ok(handle)
-    }
-
-    fn alloc_client(&mut self, caller: &Caller, wanted: &mut Wanted) -> Result<(), u32> {
-        if wanted.object == 0 {
-            let free = |handle: &u32| !self.clients.contains_key(handle);
-            wanted.object = (FIRST_CLIENT..=u32::MAX).find(free).ok_or(NV_ERR_INSUFFICIENT_RESOURCES)?;
-        } else if self.clients.contains_key(&wanted.object) {
-            return Err(NV_ERR_INSERT_DUPLICATE_NAME);
-        }
-        self.clients.insert(wanted.object, Client { file: caller.file, objects: BTreeMap::new() });
-        Ok(())
-    }
-
-    /// A handle that no object of the client has. It goes up, so that a handle is not soon used again.
-    fn choose(&mut self, client: u32) -> u32 {
-        loop {
-            let handle = FIRST_OBJECT.wrapping_add(self.chosen);
-            self.chosen = self.chosen.wrapping_add(1);
-            let taken = self.clients.get(&client).is_some_and(|client| client.objects.contains_key(&handle));
-            if handle != 0 && handle != client && !taken {
-                return handle;
-            }
-        }
     }
 }
 

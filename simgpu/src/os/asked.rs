@@ -1,7 +1,7 @@
 //! What a request asks for, and how one is refused.
 
 use super::faults::Command;
-use super::groups::Duplicate;
+use super::rm::groups::Duplicate;
 use super::user::{Errno, copy_in, update};
 use abi::groups::{DISABLE_CHANNELS, GET_TIMESLICE, SET_TIMESLICE};
 use abi::rm::*;

@@ -1,56 +1,16 @@
-//! The resource manager: clients, their objects, and what can be asked of them.
+//! The resource manager: what can be asked of it.
 
-use super::files::FileId;
-use super::memory::Memory;
+mod alloc;
+pub(super) mod clients;
+pub(crate) mod control;
+pub(crate) mod groups;
+
 use super::user::{Errno, update};
-use super::{Device, groups, rm_alloc, rm_control};
-use crate::machine::Machine;
-use crate::timing::group::Group;
 use abi::RmEscape;
 use abi::groups::DISABLE_CHANNELS;
 use abi::rm::*;
+use clients::{Caller, Kind, Rm, status};
 use core::ffi::c_void;
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
-/// Who asks.
-pub(super) struct Caller {
-    pub(super) machine: &'static Machine,
-    pub(super) file: FileId,
-    pub(super) device: Device,
-}
-
-/// What an object is.
-pub(super) enum Kind {
-    Device,
-    Subdevice,
-    Vaspace,
-    Memory(Arc<Memory>),
-    Group(Arc<Group>),
-    Channel {
-        disabled: bool,
-    },
-    /// The purpose of a channel: computing or copying.
-    Purpose,
-}
-
-pub(super) struct Object {
-    pub(super) parent: u32,
-    pub(super) kind: Kind,
-}
-
-/// A client: a namespace of objects. It belongs to the open file that made it.
-pub(super) struct Client {
-    pub(super) file: FileId,
-    pub(super) objects: BTreeMap<u32, Object>,
-}
-
-/// The process's clients, by handle.
-#[derive(Default)]
-pub(super) struct Rm {
-    pub(super) clients: BTreeMap<u32, Client>,
-    pub(super) chosen: u32,
-}
 
 impl Rm {
     /// Makes the object that a request asks for; writes its handle and returns the status.
@@ -58,7 +18,7 @@ impl Rm {
     /// # Safety
     /// The pointer in the request is null or points to the class's parameters.
     unsafe fn alloc_for(&mut self, caller: &Caller, request: &mut Nvos21) -> u32 {
-        let mut wanted = rm_alloc::Wanted {
+        let mut wanted = alloc::Wanted {
             client: request.client,
             parent: request.parent,
             object: request.object,
@@ -111,46 +71,6 @@ impl Rm {
         }
     }
 
-    /// The memory that a mapping names, for whoever shows the file that made the client.
-    pub(super) fn memory(&self, file: FileId, client: u32, object: u32) -> Result<&Arc<Memory>, u32> {
-        match &self.object(file, client, object)?.kind {
-            Kind::Memory(memory) => Ok(memory),
-            _ => Err(NV_ERR_INVALID_ARGUMENT),
-        }
-    }
-
-    pub(super) fn object(&self, file: FileId, client: u32, object: u32) -> Result<&Object, u32> {
-        let client = self.clients.get(&client).filter(|client| client.file == file).ok_or(NV_ERR_INVALID_CLIENT)?;
-        client.objects.get(&object).ok_or(NV_ERR_OBJECT_NOT_FOUND)
-    }
-
-    /// The client that a request names. Device nodes of a GPU may name any client of the process.
-    pub(super) fn client(&mut self, caller: &Caller, client: u32) -> Result<&mut Client, u32> {
-        let reaches = |client: &&mut Client| caller.device == Device::Gpu || client.file == caller.file;
-        self.clients.get_mut(&client).filter(reaches).ok_or(NV_ERR_INVALID_CLIENT)
-    }
-
-    fn free(&mut self, caller: &Caller, wanted: &Nvos00) -> Result<(), u32> {
-        let client = self.client(caller, wanted.client)?;
-        if wanted.object == wanted.client {
-            self.clients.remove(&wanted.client);
-            return Ok(());
-        }
-        client.objects.remove(&wanted.object).ok_or(NV_ERR_OBJECT_NOT_FOUND)?;
-        let mut parents = vec![wanted.object];
-        while let Some(gone) = parents.pop() {
-            client.objects.retain(|&handle, object| {
-                let stays = object.parent != gone;
-                if !stays {
-                    parents.push(handle);
-                }
-                stays
-            });
-        }
-        self.review_groups(caller, false);
-        Ok(())
-    }
-
     /// # Safety
     /// `wanted.params` is null or points to `wanted.params_size` writable bytes.
     unsafe fn control(&mut self, caller: &Caller, wanted: &Nvos54) -> Result<(), u32> {
@@ -165,14 +85,10 @@ impl Rm {
         }
         match kind {
             // SAFETY: as above.
-            Some(Kind::Subdevice) => unsafe { rm_control::of_subdevice(caller.machine.spec(), wanted) },
+            Some(Kind::Subdevice) => unsafe { control::of_subdevice(caller.machine.spec(), wanted) },
             // SAFETY: as above.
             Some(Kind::Group(group)) => unsafe { groups::control(caller, group, wanted) },
             _ => Err(NV_ERR_NOT_SUPPORTED),
         }
     }
-}
-
-pub(super) fn status(outcome: Result<(), u32>) -> u32 {
-    outcome.err().unwrap_or(NV_OK)
 }

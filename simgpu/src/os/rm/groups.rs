@@ -3,14 +3,12 @@
 //! Sources: open-gpu-kernel-modules 580.142, `ctrl/ctrla06c.h`, `ctrl/ctrl2080/ctrl2080fifo.h`, `nvos.h` (NVOS55); the
 //! real modules check the size of a parameter before anything else, and do nothing where they refuse.
 
-use super::rm::{Caller, Kind, Object, Rm};
-use super::user::{copy_in, update};
-use crate::timing::engine::Engine as Turns;
+use super::clients::{Caller, Kind, Object, Rm};
+use crate::os::user::{copy_in, update};
 use crate::timing::group::Group;
 use abi::groups::*;
 use abi::rm::*;
 use core::ffi::c_void;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Class `HOPPER_COMPUTE_A` and class `HOPPER_DMA_COPY_A`: what channels are for.
@@ -73,7 +71,7 @@ pub(super) unsafe fn control(caller: &Caller, group: &Group, wanted: &Nvos54) ->
         match wanted.cmd {
             SET_TIMESLICE => copy_in(params, size).map(|asked: TimeSlice| {
                 group.set_slice(asked.micros);
-                if let Some(engine) = Turns::of(caller.machine, group) {
+                if let Some(engine) = caller.machine.engine(group) {
                     engine.slice_changed(group);
                 }
             }),
@@ -113,31 +111,6 @@ impl Rm {
         Ok(())
     }
 
-    /// Stops the groups all of whose channels are disabled, under whatever handles, and lets the others go on. `gently`
-    /// lets a turn that runs end first.
-    pub(super) fn review_groups(&self, caller: &Caller, gently: bool) {
-        let mut groups: BTreeMap<u64, (&Group, Vec<bool>)> = BTreeMap::new();
-        for client in self.clients.values() {
-            for (handle, object) in &client.objects {
-                let Kind::Group(group) = &object.kind else { continue };
-                let children = client.objects.values().filter(|child| child.parent == *handle);
-                let (_, disabled) = groups.entry(group.key).or_insert((group, Vec::new()));
-                disabled.extend(children.filter_map(|child| match child.kind {
-                    Kind::Channel { disabled } => Some(disabled),
-                    _ => None,
-                }));
-            }
-        }
-        for (group, disabled) in groups.into_values() {
-            let stopped = !disabled.is_empty() && disabled.into_iter().all(|disabled| disabled);
-            if group.set_stopped(stopped)
-                && let Some(engine) = Turns::of(caller.machine, group)
-            {
-                engine.stop_changed(group, gently);
-            }
-        }
-    }
-
     /// Duplicates a group: one of the process's own, or the MPS server's.
     pub(super) fn duplicate(&mut self, caller: &Caller, wanted: &mut Duplicate) -> Result<(), u32> {
         let server = (wanted.source_client, wanted.source) == (SERVER_CLIENT, SERVER_GROUP);
@@ -155,13 +128,5 @@ impl Rm {
         self.check_parent(caller, wanted.client, wanted.parent, |kind| matches!(kind, Kind::Device))?;
         wanted.object = self.insert(caller, wanted.client, wanted.object, wanted.parent, Kind::Group(group))?;
         Ok(())
-    }
-
-    /// The group behind a handle.
-    pub(super) fn group(&self, client: u32, object: u32) -> Option<&Arc<Group>> {
-        match &self.clients.get(&client)?.objects.get(&object)?.kind {
-            Kind::Group(group) => Some(group),
-            _ => None,
-        }
     }
 }

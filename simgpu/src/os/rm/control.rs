@@ -3,7 +3,7 @@
 //! Sources: open-gpu-kernel-modules 580.142, `ctrl/ctrl2080/ctrl2080fb.h` and `ctrl2080gr.h`, and
 //! `kern_mem_sys_ctrl.c` for what becomes of unknown indices.
 
-use super::user::{copy_in, update};
+use crate::os::user::{copy_in, update};
 use crate::spec::GpuSpec;
 use abi::groups::{GET_GID_INFO, GID_BINARY, GidInfo, NV_ERR_INVALID_PARAM_STRUCT};
 use abi::rm::*;

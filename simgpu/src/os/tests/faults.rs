@@ -1,12 +1,12 @@
 //! Requests that are to go wrong: what they leave behind, and whose they are.
 
 use super::*;
-use crate::kernel::origin::Waiting;
+use crate::os::origin::Waiting;
 use std::time::{Duration, Instant};
 
 fn process(rules: &str) -> Process {
     let mut process = Process::new(Bytes::mib(16), 16);
-    process.kernel.faults = Some(Faults::parse(rules).expect("rules"));
+    process.modules.faults = Some(Faults::parse(rules).expect("rules"));
     process
 }
 

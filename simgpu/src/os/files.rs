@@ -1,9 +1,19 @@
 //! The open device nodes.
 
-use super::Device;
 use core::ffi::c_int;
 use std::io;
 use std::sync::{PoisonError, RwLock};
+
+/// A device node of the driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Device {
+    /// `/dev/nvidiactl`.
+    Control,
+    /// `/dev/nvidia0`.
+    Gpu,
+    /// `/dev/nvidia-uvm`.
+    Uvm,
+}
 
 /// An open file, the same through every duplicate of its descriptor and never that of a later file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,7 +14,7 @@ pub use hash::{Hash, LINE};
 /// VRAM is handed out in granules of this size, the page size of large objects.
 pub const GRANULE: Bytes = Bytes::mib(2);
 
-/// Most SMs that a GPU can have: the length of the list that the kernel reports them in.
+/// Most SMs that a GPU can have: the length of the list that the resource manager reports them in.
 pub const MAX_SMS: u32 = 512;
 
 /// The name and the description of each built-in GPU: the files of the folder `gpus`.
@@ -141,7 +141,7 @@ impl Default for Turns {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
-    /// Handles of the kernel's UVM client: live mappings of the whole machine.
+    /// Handles of the UVM module's client: live mappings of the whole machine.
     pub uvm_handles: u32,
 }
 

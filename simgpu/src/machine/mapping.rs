@@ -24,7 +24,7 @@ impl Mapping {
     pub(super) fn new(file: &File, bytes: Bytes) -> io::Result<Mapping> {
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         let flags = libc::MAP_SHARED | libc::MAP_NORESERVE;
-        // SAFETY: a new mapping at an address of the kernel's choice disturbs no other memory; the descriptor is
+        // SAFETY: a new mapping at an address of the host's choice disturbs no other memory; the descriptor is
         // open for as long as `file`.
         let start =
             unsafe { libc::mmap(std::ptr::null_mut(), bytes.as_usize(), protection, flags, file.as_raw_fd(), 0) };

@@ -62,7 +62,7 @@ pub(crate) fn flags(address: usize) -> Option<c_uint> {
 
 /// Makes new pinned memory.
 pub(crate) fn alloc(bytes: usize, flags: c_uint) -> Outcome<*mut c_void> {
-    // SAFETY: a fresh private anonymous mapping at an address of the kernel's choice harms nothing that exists.
+    // SAFETY: a fresh private anonymous mapping at an address of the host's choice harms nothing that exists.
     let found = unsafe {
         libc::mmap(
             core::ptr::null_mut(),

@@ -1,4 +1,4 @@
-//! What the kernels of the simulated GPU do.
+//! Behaviours of kernels on the simulated GPU.
 //!
 //! The simulator runs no PTX. A program says in its PTX how each of its kernels behaves, with a comment in front of the entry
 //! that a real driver passes over: `// simgpu: spin`. What a kernel is called is the program's affair.

@@ -123,7 +123,7 @@ impl Memory {
             return Err(CUDA_ERROR_OUT_OF_MEMORY);
         }
         let va = self.take_addresses(mapped, HUGE_PAGE)?;
-        // No lock is held across requests to the kernel: whoever interposes them may take long.
+        // No lock is held across requests to the kernel modules: whoever interposes them may take long.
         let backing = Backing::Object(Object::create(rm, va, mapped)?);
         lock(&self.books).allocations.insert(va.get(), Allocation { va, bytes, owner, backing });
         Ok(va)

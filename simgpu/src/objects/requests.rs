@@ -1,4 +1,4 @@
-//! The requests that the driver makes of the kernel.
+//! The requests that the driver makes of the kernel modules.
 
 use crate::os::rm::groups::{Duplicate, SERVER_CLIENT, SERVER_GROUP};
 use crate::os::{self, Device};
@@ -254,7 +254,7 @@ fn escape<T>(fd: c_int, escape: RmEscape, parameter: &mut T) -> Result<(), CUres
     os::call(fd, escape.request(size_of::<T>()), parameter).map_err(|_| CUDA_ERROR_UNKNOWN)
 }
 
-/// The CUDA code for a status word of the kernel's.
+/// The CUDA code for a status word of the resource manager or of UVM.
 fn code(status: u32) -> Result<(), CUresult> {
     match status {
         NV_OK => Ok(()),

@@ -35,7 +35,7 @@ pub unsafe extern "C" fn ioctl(fd: c_int, request: c_ulong, arg: *mut c_void) ->
 /// sees it. Where that is not followed by this library's own, because the program loaded this library for itself
 /// alone, the request goes to the simulated kernel directly.
 ///
-/// A success says that the kernel looked at the request; the outcome is the status in `arg`.
+/// A success says that a module looked at the request; the outcome is the status in `arg`.
 pub fn call<T>(fd: c_int, request: c_ulong, arg: &mut T) -> io::Result<()> {
     let arg: *mut c_void = core::ptr::from_mut(arg).cast();
     let waiting = Waiting::begin();

@@ -20,7 +20,7 @@ impl Drop for Memory {
     }
 }
 
-/// One of the handles that the kernel's UVM client has for the whole machine, and the object it stands for. A mapping
+/// One of the handles that the UVM module's client has for the whole machine, and the object it stands for. A mapping
 /// holds one; the parts of a mapping that was split share theirs.
 pub(super) struct Handle {
     pub(super) memory: Arc<Memory>,

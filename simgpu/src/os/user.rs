@@ -1,4 +1,4 @@
-//! Copies between the kernel and the program's memory.
+//! Copies between the kernel modules and the program's memory.
 
 use core::ffi::{c_int, c_void};
 

@@ -39,7 +39,7 @@ pub(crate) fn sharpen_timers() {
     unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1 as libc::c_ulong, 0, 0, 0) };
 }
 
-/// The time as the kernel takes it.
+/// The time as the system takes it.
 pub(crate) fn timespec(time: Nanos) -> libc::timespec {
     libc::timespec {
         tv_sec: (time.get() / 1_000_000_000) as libc::time_t,

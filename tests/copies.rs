@@ -157,7 +157,7 @@ fn a_latency_sensitive_copy_hardly_waits_for_governed_bulk_copiers_and_long_for_
     }
 }
 
-/// What one of two bulk copiers, given by size and weight, gets of what both get of a figure, once both copy side by side
+/// The share that one of two bulk copiers, given by size and weight, gets of a figure of both, once both copy side by side
 /// and the figures make up `enough`.
 fn part(gpu: &str, place: &Place, tenants: [(&str, &str); 2], figure: fn(&Value) -> f64, enough: f64) -> f64 {
     let [gate, end] = ["go", "end"].map(|name| place.path(name));

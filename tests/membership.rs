@@ -3,7 +3,7 @@
 
 mod harness;
 
-use harness::c::{self, Program};
+use harness::c::Program;
 use harness::programs::{Held, said};
 use harness::{Place, tenant_of};
 use serde_json::Value;
@@ -32,9 +32,6 @@ fn tenants(top: &Value) -> &[Value] {
 
 #[test]
 fn a_process_that_executes_itself_is_one_tenant_with_what_its_last_image_holds() {
-    if !c::is_there() {
-        return;
-    }
     // In memory, as every image has the simulated VRAM made anew.
     let place = Place::in_memory();
     place.keep_table();
@@ -59,9 +56,6 @@ fn a_process_that_executes_itself_is_one_tenant_with_what_its_last_image_holds()
 
 #[test]
 fn a_process_that_executes_what_uses_no_gpu_is_no_tenant_any_more() {
-    if !c::is_there() {
-        return;
-    }
     let place = Place::with_table();
     let _arbiter = place.up(&[]);
     let mut held = worked(tenant(&place, &EXECUTING, &["1", "sh", "-c", "read line"]));
@@ -72,9 +66,6 @@ fn a_process_that_executes_what_uses_no_gpu_is_no_tenant_any_more() {
 
 #[test]
 fn a_program_that_closes_all_descriptors_stays_the_one_tenant_that_it_was() {
-    if !c::is_there() {
-        return;
-    }
     let place = Place::with_table();
     let _arbiter = place.up(&[]);
     let held = worked(tenant(&place, &CLOSING, &[]));

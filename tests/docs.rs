@@ -4,9 +4,6 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Files and folders, relative to the repository, whose doc lines may still begin with one of [`OPENERS`].
-const EXCUSED_LINES: &[&str] = &["simgpu"];
-
 /// First words that make a doc line a question or half a sentence.
 const OPENERS: &[&str] = &["Who", "What", "Whose", "Where"];
 
@@ -54,9 +51,6 @@ fn a_doc_line_begins_with_a_noun_or_a_verb() {
     let root = root();
     let mut found = Vec::new();
     for (name, text) in texts(&root, |name| name.ends_with(".rs")) {
-        if EXCUSED_LINES.iter().any(|excused| Path::new(&name).starts_with(excused)) {
-            continue;
-        }
         for (number, line) in first_doc_lines(&text) {
             if OPENERS.contains(&first_word(line)) {
                 found.push(format!("{name}:{number}: {line}"));

@@ -88,12 +88,12 @@ impl Machine {
         Ok(machine)
     }
 
-    /// What the GPU is.
+    /// The description of the GPU.
     pub fn spec(&self) -> &GpuSpec {
         &self.spec
     }
 
-    /// What the processes share about time.
+    /// The state of the timing model, which the processes share.
     pub fn timing(&self) -> &timing::Shared {
         &self.state().timing
     }
@@ -133,7 +133,7 @@ impl Machine {
         unsafe { std::ptr::copy(data.as_ptr(), to, data.len()) }
     }
 
-    /// Where this process sees a byte of VRAM. It stays valid for as long as the machine, whoever owns the byte.
+    /// The address at which this process sees a byte of VRAM. It stays valid for as long as the machine, whoever owns the byte.
     ///
     /// Panics where the address does not lie in VRAM.
     pub fn vram_ptr(&self, at: PhysAddr) -> *mut u8 {

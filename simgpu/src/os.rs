@@ -107,7 +107,7 @@ static MAPPING_CHANGES: AtomicU64 = AtomicU64::new(0);
 /// The kernel modules' state for this process.
 struct Modules {
     machine: &'static Machine,
-    /// What is to go wrong, which is nothing but in tests.
+    /// The faults that are to happen; there are none but in tests.
     faults: Option<Faults>,
     rm: Mutex<rm::clients::Rm>,
     /// Always taken after `rm` where both are.

@@ -1,4 +1,4 @@
-//! What the simulated GPU is: the figures of a TOML file, checked.
+//! The simulated GPU: the figures of a TOML file, checked.
 
 mod check;
 mod hash;
@@ -20,7 +20,7 @@ pub const MAX_SMS: u32 = 512;
 /// The name and the description of each built-in GPU: the files of the folder `gpus`.
 const BUILT_IN: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/gpus.rs"));
 
-/// What a description that does not say it means.
+/// The L2 of a GPU whose description does not say it.
 fn usual_l2() -> Bytes {
     Bytes::mib(50)
 }
@@ -65,9 +65,9 @@ pub struct GpuSpec {
     /// The cost of switching between channel groups.
     #[serde(default)]
     pub turns: Turns,
-    /// What runs out.
+    /// The resources that run out.
     pub limits: Limits,
-    /// What a launch costs beyond its work, in microseconds.
+    /// The cost of a launch beyond its work, in microseconds.
     pub launch_us: f64,
     /// The side of each SM, a pattern that repeats until every SM has one.
     #[serde(default = "one_side", deserialize_with = "text::pattern")]
@@ -137,7 +137,7 @@ impl Default for Turns {
     }
 }
 
-/// What runs out.
+/// The resources that run out.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
@@ -167,9 +167,9 @@ pub enum SpecError {
     Value {
         /// Which figure.
         field: &'static str,
-        /// What it is.
+        /// The value that it has.
         value: String,
-        /// What it must be.
+        /// The rule that it breaks.
         rule: &'static str,
     },
 }

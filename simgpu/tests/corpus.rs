@@ -29,7 +29,7 @@ fn rows<const COLUMNS: usize>(text: &str) -> Vec<[String; COLUMNS]> {
     lines.map(columns).collect()
 }
 
-/// What the script notes of the simulated driver.
+/// The answers that the script notes of the simulated driver.
 fn simulated() -> &'static Answers {
     static ANSWERS: OnceLock<Answers> = OnceLock::new();
     ANSWERS.get_or_init(run)

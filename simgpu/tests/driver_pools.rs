@@ -49,7 +49,7 @@ fn give_back(dptr: CUdeviceptr) {
     }
 }
 
-/// What is reserved and used, now and at the most.
+/// The bytes that are reserved and used, now and at the most.
 fn levels(pool: CUmemoryPool) -> [usize; 4] {
     [5, 6, 7, 8].map(|attribute| {
         let mut value = 0;

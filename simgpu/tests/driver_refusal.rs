@@ -93,7 +93,7 @@ macro_rules! calls {
 
 abi::governed_functions!(calls);
 
-/// What a function may say without arguments that mean anything.
+/// The codes that a function may answer without arguments that mean anything.
 const REFUSALS: &[CUresult] = &[
     CUDA_ERROR_INVALID_VALUE,
     CUDA_ERROR_OUT_OF_MEMORY,

@@ -14,7 +14,7 @@ use std::process::{Command, Output};
 
 const CHILD: &str = "SIMGPU_TEST_CHILD";
 
-/// What a process with these faults does, see [`child`].
+/// The work of a process with these faults, see [`child`].
 fn run(faults: &str, log: &str) -> Output {
     let program = std::env::current_exe().expect("a path");
     let mut command = Command::new(program);

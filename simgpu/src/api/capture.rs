@@ -42,7 +42,7 @@ fn update(
     })
 }
 
-/// What `cuStreamGetCaptureInfo` in its forms has to fill.
+/// The places that `cuStreamGetCaptureInfo` in its forms has to fill.
 struct Info {
     status: *mut c_uint,
     id: *mut u64,

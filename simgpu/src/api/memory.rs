@@ -23,7 +23,7 @@ const ATTRIBUTE_RANGE_SIZE: c_uint = 12;
 const TYPE_HOST: c_uint = 1;
 const TYPE_DEVICE: c_uint = 2;
 
-/// What lines of pitched memory are multiples of, as with the real driver.
+/// The unit of lines of pitched memory, as with the real driver.
 const PITCH: usize = 512;
 /// More attributes than one call is taken to ask for.
 const MOST_ATTRIBUTES: c_uint = 1 << 16;
@@ -43,7 +43,7 @@ fn size_of_attribute(attribute: c_uint) -> Option<usize> {
     }
 }
 
-/// What is known of an address.
+/// The facts that are known of an address.
 struct Pointer {
     context: CUcontext,
     address: CUdeviceptr,
@@ -192,7 +192,7 @@ export! {
         }
     }
 
-    /// What is not known of an address is told as zero, and is no error.
+    /// A fact that is not known of an address is told as zero, and is no error.
     fn cuPointerGetAttributes(count: c_uint, attributes: *mut c_uint, data: *mut *mut c_void, ptr: CUdeviceptr) {
         current::context()?;
         present(attributes)?;

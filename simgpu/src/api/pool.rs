@@ -136,7 +136,7 @@ export! {
         unsafe { put(pool, pool::create(properties.most as u64).id) }
     }
 
-    /// What was allocated from it lives on.
+    /// Memory that was allocated from it lives on.
     fn cuMemPoolDestroy(pool: CUmemoryPool) {
         pool::find(pool)?.destroy()
     }

@@ -35,7 +35,7 @@ unsafe impl Sync for Function {}
 /// The first version whose headers have per-thread default streams.
 const PER_THREAD_SINCE: c_int = 7000;
 
-/// What a name means; the status says why it means nothing. Of a name that has a per-thread spelling, the older ones
+/// The function that a name means; the status says why it means nothing. Of a name that has a per-thread spelling, the older ones
 /// that have none mean nothing to a program with per-thread default streams.
 fn find(name: &str, version: c_int, per_thread: bool) -> Result<*mut c_void, c_int> {
     let rows = || TABLE.iter().filter(|row| row.name == name);

@@ -29,7 +29,7 @@ pub(crate) struct Access {
 
 const _: () = assert!(size_of::<Access>() == 12);
 
-/// What is asked for, if it can be had.
+/// The properties that are asked for, if they can be had.
 fn check(properties: *const CUmemAllocationProp) -> Outcome<CUmemAllocationProp> {
     if properties.is_null() {
         return Err(CUDA_ERROR_INVALID_VALUE);

@@ -1,4 +1,4 @@
-//! Who owns which piece of VRAM, and how many handles: claims, releases, and taking back what the dead owned.
+//! The owners of VRAM and of handles: claims, releases, and taking back what the dead owned.
 
 use super::{Machine, VRAM_BASE, locks};
 use crate::spec::GRANULE;

@@ -16,7 +16,7 @@ pub(super) struct State {
     magic: AtomicU64,
     /// Tells apart layouts and GPUs, so that no process misreads another's state.
     fingerprint: AtomicU64,
-    /// Where the next search for VRAM begins.
+    /// The place at which the next search for VRAM begins.
     pub(super) next_fit: AtomicU32,
     /// UVM handles held, by slot. One word a process, so that a death gives back exactly its own.
     pub(super) handles: [AtomicU32; MAX_PROCESSES],

@@ -1,4 +1,4 @@
-//! Who is present: locks on bytes of the state file.
+//! The processes that are present: locks on bytes of the state file.
 //!
 //! Byte `n` stands for slot `n`; the byte behind the last slot is held by whoever changes who is present. These are
 //! locks of the open file (`F_OFD_…`), not of the process, because the latter vanish when any descriptor of the file

@@ -32,7 +32,7 @@ static COUNT: AtomicUsize = AtomicUsize::new(0);
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 thread_local! {
-    /// What `cuThreadExchangeStreamCaptureMode` set.
+    /// The mode that `cuThreadExchangeStreamCaptureMode` set.
     static MODE: Cell<c_uint> = const { Cell::new(MODE_GLOBAL) };
 }
 
@@ -52,11 +52,11 @@ pub(crate) struct Capture {
 /// A stream's part in captures.
 pub(crate) struct Seat {
     kind: Kind,
-    /// Where the stream stands in a capture, while it is captured.
+    /// The stream's place in a capture, while it is captured.
     tip: Mutex<Option<Tip>>,
 }
 
-/// Where a captured stream, or an event recorded in one, stands: what comes next comes after these nodes.
+/// The place of a captured stream: what comes next comes after these nodes.
 #[derive(Clone)]
 pub(crate) struct Tip {
     capture: Arc<Capture>,
@@ -165,7 +165,7 @@ pub(crate) fn exchange_mode(mode: c_uint) -> c_uint {
 
 /// Fails where a call that may disturb a capture is not allowed, and makes the captures fail that it would disturb.
 ///
-/// Whose captures they are, by the modes of the thread and of the capture, is in cuda.h on
+/// Which captures they are, by the modes of the thread and of the capture, is in cuda.h on
 /// `cuThreadExchangeStreamCaptureMode`. Which calls they are ("potentially unsafe API calls") it does not list. Known are
 /// `cuMemAlloc` (there as well) and `cuEventQuery` of an event from before the capture: it ends the global captures of
 /// other threads, and does not from a thread in thread-local mode (seen with NCCL's watchdog, pytorch/pytorch#104555 and
@@ -219,7 +219,7 @@ impl Seat {
         Seat { kind, tip: Mutex::new(None) }
     }
 
-    /// Where the stream stands, if it is captured.
+    /// The stream's place in its capture, if it is captured.
     pub(crate) fn tip(&self) -> Option<Tip> {
         lock(&self.tip).clone()
     }

@@ -26,7 +26,7 @@ pub(crate) struct Context {
     pub(crate) streams: Arc<Streams>,
     /// The legacy default stream.
     pub(crate) legacy: Arc<Stream>,
-    /// What `cuCtxSetLimit` set.
+    /// The limits that `cuCtxSetLimit` set.
     pub(crate) limits: Mutex<BTreeMap<c_uint, usize>>,
     /// How often `cuCtxAttach` was called and not undone.
     attached: AtomicU32,
@@ -101,7 +101,7 @@ impl Context {
         Ok(())
     }
 
-    /// What it was made with.
+    /// The flags that it was made with.
     pub(crate) fn flags(&self) -> c_uint {
         self.flags.load(Ordering::Relaxed)
     }

@@ -1,4 +1,4 @@
-//! What the process has once the driver is started.
+//! The driver of the process, from its start on.
 
 use super::Outcome;
 use super::memory::Memory;
@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 /// The version of the driver API: CUDA 13.0.
 pub(crate) const API_VERSION: c_int = 13000;
 
-/// What the process has once `cuInit` succeeded.
+/// The state that a process has once `cuInit` succeeded.
 pub(crate) struct Driver {
     pub(crate) machine: &'static Machine,
     pub(crate) rm: Rm,

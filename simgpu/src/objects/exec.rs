@@ -19,7 +19,7 @@ pub(crate) static EXECS: Handles<CUgraphExec, Exec> = Handles::new();
 
 /// A graph made ready.
 pub(crate) struct Exec {
-    /// What it was made with.
+    /// The flags that it was made with.
     pub(crate) flags: u64,
     steps: Mutex<Vec<Step>>,
     /// The end of the last launch; launches of one graph follow each other.
@@ -44,7 +44,7 @@ fn steps(graph: &Graph) -> Outcome<Vec<Step>> {
     Ok(graph.ordered()?.into_iter().map(step).collect())
 }
 
-/// What a launch asks of a stream.
+/// The commands that a launch asks of a stream.
 #[derive(Default)]
 struct Asked {
     commands: Vec<Command>,

@@ -8,7 +8,7 @@ use crate::timing::clock::{now, sleep_until};
 use abi::cuda::*;
 use units::{Bytes, DeviceVa, Nanos};
 
-/// Where a fill goes: bytes from line to line, elements a line, lines.
+/// The area of a fill: bytes from line to line, elements a line, lines.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Area {
     pub(crate) pitch: usize,

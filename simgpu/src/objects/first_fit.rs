@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use units::Bytes;
 
-/// What allocations that share memory are aligned to, as with the real driver.
+/// The alignment of allocations that share memory, as with the real driver.
 const ALIGNMENT: Bytes = Bytes::new(512);
 
-/// What of some room is taken.
+/// The parts of some room that are taken.
 #[derive(Debug, Default)]
 pub(crate) struct FirstFit {
     /// The length of each part taken, by its offset.

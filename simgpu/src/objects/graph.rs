@@ -55,7 +55,7 @@ pub(crate) struct Node {
     work: Mutex<Work>,
 }
 
-/// What a node does.
+/// The work of a node.
 #[derive(Clone)]
 pub(crate) enum Work {
     /// A kernel, a copy, a fill or a host function.
@@ -64,7 +64,7 @@ pub(crate) enum Work {
     Values(Vec<Command>),
     /// Nothing.
     Empty,
-    /// What another graph does.
+    /// All that another graph does.
     Child(Arc<Graph>),
     /// The recording of an event.
     Record(Arc<Event>),
@@ -77,7 +77,7 @@ pub(crate) enum Work {
 }
 
 impl Work {
-    /// What a captured command becomes.
+    /// The work that a captured command becomes.
     pub(crate) fn of(command: Command) -> Outcome<Self> {
         Ok(match command {
             Command::Copy(_) | Command::Fill(_) | Command::Launch(_) | Command::Host(_) => Work::Plain(command),
@@ -121,7 +121,7 @@ impl Work {
 }
 
 impl Node {
-    /// What it does.
+    /// Its work.
     pub(crate) fn work(&self) -> Work {
         lock(&self.work).clone()
     }

@@ -13,7 +13,7 @@ use crate::timing::latency::{Distances, Fastest};
 use std::collections::HashMap;
 use units::{Bytes, DeviceVa};
 
-/// Where the kernel's arrays lie.
+/// The places of the kernel's arrays.
 pub(crate) struct Arrays {
     pub(crate) addresses: DeviceVa,
     pub(crate) out: DeviceVa,

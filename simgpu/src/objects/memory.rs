@@ -15,10 +15,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use units::{Bytes, DeviceVa};
 
-/// Where device addresses begin: above everything that a non-relocatable program has, far below mapped libraries, so
+/// The beginning of device addresses: above everything that a non-relocatable program has, far below mapped libraries, so
 /// that an address says by itself whether it is the host's or the device's.
 const FIRST_VA: u64 = 0x3_0000_0000;
-/// Where they end: below the addresses at which relocatable programs are loaded.
+/// Their end: below the addresses at which relocatable programs are loaded.
 const LAST_VA: u64 = 0x5000_0000_0000;
 
 /// The process's device memory.
@@ -88,7 +88,7 @@ impl Object {
     }
 }
 
-/// What an allocation leaves that is to be given back.
+/// The rest of an allocation that is to be given back.
 enum Left {
     Object(DeviceVa, Object),
     Pooled(Allocation, Arc<dyn Source>),

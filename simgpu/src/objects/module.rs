@@ -16,7 +16,7 @@ pub(crate) struct Module {
 
 /// A kernel.
 pub(crate) struct Function {
-    /// What it does. A kernel whose PTX does not say can be looked up, not run.
+    /// Its behaviour. A kernel whose PTX does not say can be looked up, not run.
     pub(crate) behaviour: Option<Behaviour>,
 }
 

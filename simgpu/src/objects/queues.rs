@@ -14,7 +14,7 @@ use crate::os::rm::groups::has_mps;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, OnceLock};
 
-/// What a queue is for.
+/// The kind of commands that a queue is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Kernels,
@@ -51,7 +51,7 @@ fn number(kind: Kind) -> usize {
 }
 
 impl Queues {
-    /// Where the stream's next command goes: to the queue of its last wait, or to the one with the fewest.
+    /// The queue of the stream's next command: to the queue of its last wait, or to the one with the fewest.
     fn place(&self, stream: u64, command: &Command) -> (Kind, usize) {
         let kind = match command {
             Command::Copy(_) => Kind::Copies,
@@ -67,7 +67,7 @@ impl Queues {
     }
 }
 
-/// Where a command goes, what is in front of it there, and whether it holds up what comes behind.
+/// The queue of a command, what is in front of it there, and whether it holds up what comes behind.
 pub(super) struct Place {
     stream: u64,
     kind: Kind,
@@ -77,7 +77,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Where a command of the stream that is submitted now goes.
+    /// The place of a command of the stream that is submitted now.
     pub(super) fn of(stream: u64, command: &Command) -> Place {
         let mut queues = lock(&QUEUES);
         queues.waits.retain(|wait| !wait.until.is_reached());

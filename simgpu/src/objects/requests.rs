@@ -24,7 +24,7 @@ const ATTR_COMPRESSED: u32 = 2 << 12 | 1 << 3;
 /// The first PTE kind on Hopper that is compressible.
 const KIND_COMPRESSIBLE: u32 = 8;
 
-/// What VRAM is taken for, which the driver's requests say in different ways.
+/// The purpose that VRAM is taken for, which the driver's requests say in different ways.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// An allocation of its own.

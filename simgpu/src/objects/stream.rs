@@ -153,7 +153,7 @@ impl Stream {
         self.line.fence()
     }
 
-    /// What a new command has to wait for in other streams. Fences only ever name commands that were submitted
+    /// The fences that a new command has to wait for in other streams. Fences only ever name commands that were submitted
     /// before, so that no two commands can wait for each other.
     fn foreign_fences(&self) -> Vec<Fence> {
         let Some(siblings) = self.siblings.upgrade() else { return Vec::new() };

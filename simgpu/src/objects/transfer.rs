@@ -21,7 +21,7 @@ pub(crate) enum Place {
 }
 
 impl Place {
-    /// What an address means: the device's where there is device memory at it, else the host's. An address at which
+    /// The place that an address means: the device's where there is device memory at it, else the host's. An address at which
     /// device memory was is nobody's.
     pub(crate) fn at(address: u64) -> Outcome<Self> {
         let (va, memory) = (DeviceVa::new(address), &driver()?.memory);
@@ -32,7 +32,7 @@ impl Place {
         }
     }
 
-    /// What an address means where nobody said whose it is. The host's has to be there: who names no kind of memory
+    /// The place that an address means where nobody said whose it is. The host's has to be there: who names no kind of memory
     /// may have named none.
     pub(crate) fn unified(address: u64, bytes: usize) -> Outcome<Self> {
         match Self::at(address)? {
@@ -75,7 +75,7 @@ pub(crate) struct Side {
     pub(crate) lines: usize,
 }
 
-/// What is copied: bytes a line, lines a slice, slices.
+/// The shape of a copy: bytes a line, lines a slice, slices.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shape {
     pub(crate) width: usize,
@@ -139,7 +139,7 @@ pub(crate) struct Transfer {
     pub(crate) from: Side,
     pub(crate) to: Side,
     pub(crate) shape: Shape,
-    /// What pageable memory held when the copy was asked for; `from` points there.
+    /// The bytes that pageable memory held when the copy was asked for; `from` points there.
     staged: Option<Arc<Vec<u8>>>,
 }
 

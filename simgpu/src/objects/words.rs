@@ -46,7 +46,7 @@ impl Word {
         if address.is_multiple_of(size) { Ok(Word { place, wide }) } else { Err(CUDA_ERROR_INVALID_VALUE) }
     }
 
-    /// Where this process sees the word now.
+    /// The address at which this process sees the word now.
     fn pointer(self) -> Result<Option<*mut u8>, Fault> {
         match (self.place, driver()) {
             (Place::Host(pointer), _) => Ok(Some(pointer.0)),

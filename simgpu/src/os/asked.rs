@@ -1,4 +1,4 @@
-//! What a request asks for, and how one is refused.
+//! The thing that a request asks for, and how one is refused.
 
 use super::faults::Command;
 use super::rm::groups::Duplicate;

@@ -30,7 +30,7 @@ pub(super) enum FaultsError {
     },
 }
 
-/// What is to happen at an interposer's requests.
+/// The faults that are to happen at an interposer's requests.
 #[derive(Debug, Default)]
 pub(super) struct Faults {
     rules: Vec<Rule>,
@@ -40,7 +40,7 @@ pub(super) struct Faults {
 }
 
 impl Faults {
-    /// What `SIMGPU_FAULT` and `SIMGPU_FAULT_LOG` ask for; nothing where neither is set.
+    /// The faults that `SIMGPU_FAULT` and `SIMGPU_FAULT_LOG` ask for; nothing where neither is set.
     pub(super) fn from_env() -> Result<Option<Self>, FaultsError> {
         let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
         let (rules, log) = (set("SIMGPU_FAULT"), set("SIMGPU_FAULT_LOG").map(PathBuf::from));

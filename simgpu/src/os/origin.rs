@@ -1,4 +1,4 @@
-//! Who makes a request: the driver, or somebody who interposes `ioctl`.
+//! The maker of a request: the driver, or somebody who interposes `ioctl`.
 //!
 //! The driver's requests go through whatever `ioctl` the program resolved. An interposer forwards the driver's request
 //! and may then make more of its own before it returns. So the first request that comes while the driver waits for an
@@ -6,7 +6,7 @@
 
 use std::cell::Cell;
 
-/// Who makes a request.
+/// The maker of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
     Driver,
@@ -36,7 +36,7 @@ impl Drop for Waiting {
     }
 }
 
-/// Who makes the request that came just now.
+/// The maker of the request that came just now.
 pub(super) fn of_this_request() -> Origin {
     if EXPECTED.replace(false) { Origin::Driver } else { Origin::Interposer }
 }

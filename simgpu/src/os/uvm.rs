@@ -30,7 +30,7 @@ const PAGE_SIZES: [Bytes; 4] = [Bytes::mib(512), Bytes::mib(2), Bytes::kib(64), 
 const LAST_MAPPING: u32 = 3;
 const LAST_CACHING: u32 = 2;
 
-/// What the module asks of its surroundings.
+/// The surroundings that the module asks.
 pub(super) struct World<'a> {
     pub(super) machine: &'static Machine,
     pub(super) rm: &'a Rm,
@@ -180,7 +180,7 @@ impl Uvm {
         Ok(())
     }
 
-    /// What is left of a mapping that fails after the first checks.
+    /// The rest of a mapping that fails after the first checks.
     pub(super) fn clear(&mut self, p: &MapExternalAllocation) {
         if let Ok(end) = self.within(p.base, p.length) {
             // Where a page would be cut, nothing is cleared, as by `map`.

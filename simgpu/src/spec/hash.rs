@@ -15,7 +15,7 @@ use scrambled::Scrambled;
 use serde::Deserialize;
 use units::{Bytes, PhysAddr};
 
-/// What lies in one line of the L2 has one slice.
+/// A line of the L2: all of it has one slice.
 pub const LINE: Bytes = Bytes::new(128);
 
 /// How a physical address chooses its slice.

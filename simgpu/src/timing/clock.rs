@@ -2,7 +2,7 @@
 
 use units::Nanos;
 
-/// What is left to spin after a sleep: waking a thread takes longer than this on a busy host anyway.
+/// The time that is left to spin after a sleep: waking a thread takes longer than this on a busy host anyway.
 const SPIN: Nanos = Nanos::from_micros(20);
 
 /// The present time.

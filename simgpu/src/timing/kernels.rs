@@ -18,7 +18,7 @@ const ENTRIES: usize = 64;
 const LEASE: Nanos = Nanos::from_millis(50);
 const RECHECK: Nanos = Nanos::from_millis(5);
 
-/// What one kernel takes while it runs.
+/// The resources that one kernel takes while it runs.
 #[repr(C)]
 struct Entry {
     /// 0 when free; else the lease's end in microseconds of `CLOCK_MONOTONIC`, times 2^16, plus the process's slot
@@ -29,7 +29,7 @@ struct Entry {
     /// How many SMs it occupies.
     sms: AtomicU32,
     _pad: u32,
-    /// What it would read from each side if nothing else ran, in MB/s.
+    /// The rate at which it would read from each side if nothing else ran, in MB/s.
     demand: [AtomicU32; MAX_SIDES],
 }
 
@@ -42,7 +42,7 @@ pub(crate) struct Table {
     entries: [Entry; ENTRIES],
 }
 
-/// What a kernel has to do.
+/// The work of a kernel.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Work {
     /// How many SMs it occupies.
@@ -87,7 +87,7 @@ impl Work {
     }
 }
 
-/// What all running kernels take together.
+/// The resources that all running kernels take together.
 #[derive(Clone, Copy, Default)]
 struct Load {
     sms: u64,
@@ -154,7 +154,7 @@ impl Table {
         }
     }
 
-    /// What everybody takes, and the kernel itself even where the table had no room for it.
+    /// The load of everybody, and of the kernel itself even where the table had no room for it.
     fn load(&self, alone: &Alone, work: &Work, lease: &Lease<'_>, is_live: &impl Fn(usize) -> bool) -> Load {
         let mut load = Load { sms: u64::from(work.sms), demand: alone.demand };
         let now = now();

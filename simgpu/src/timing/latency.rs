@@ -67,7 +67,7 @@ fn twin(slice: u32, per_side: u32, twins: u32) -> u32 {
     if (0..twins).any(|pair| second(pair) == slice) { slice - half } else { slice }
 }
 
-/// What the fastest of some accesses takes beyond the distance: one draw, however many accesses there are.
+/// The time that the fastest of some accesses takes beyond the distance: one draw, however many accesses there are.
 pub(crate) struct Fastest {
     /// The probability, in 2^-64, that it is at most each of the `values`, but for the last.
     at_most: Vec<u64>,

@@ -1,4 +1,4 @@
-//! What the driver's tests share: the functions that they call, and a GPU of their own.
+//! The parts that the driver's tests share: the functions that they call, and a GPU of their own.
 #![allow(dead_code, non_snake_case, reason = "every test file needs a part of it")]
 
 use abi::cuda::*;

@@ -20,7 +20,7 @@ struct Corner {
 }
 
 impl Corner {
-    /// Where the box begins on this side, and how its lines lie.
+    /// The place at which the box begins on this side, and how its lines lie.
     fn side(&self, shape: Shape) -> Outcome<Side> {
         let base = match self.kind {
             CU_MEMORYTYPE_HOST => Place::at(self.host as u64)?,

@@ -9,7 +9,7 @@ use abi::cuda::*;
 use std::ffi::{c_uint, c_void};
 use std::sync::Arc;
 
-/// Where a new node goes.
+/// The place of a new node.
 struct Place {
     node: *mut CUgraphNode,
     graph: CUgraph,

@@ -34,7 +34,7 @@ struct Range {
     bytes: Bytes,
 }
 
-/// What is allocated, and how much memory is held for it.
+/// The allocated parts, and how much memory is held for it.
 #[derive(Default)]
 struct Books {
     taken: FirstFit,

@@ -60,7 +60,7 @@ impl Which {
     }
 }
 
-/// What happens instead of a request, or around it.
+/// The event that happens instead of a request, or around it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::os) enum Happening {
     /// Nothing is done but what a failure does, and the parameter says this.
@@ -94,7 +94,7 @@ pub(in crate::os) enum RuleError {
     Happening(String),
 }
 
-/// What happens at which requests.
+/// The events, and the requests at which they happen.
 #[derive(Debug)]
 pub(super) struct Rule {
     which: Which,

@@ -17,14 +17,14 @@ pub(in crate::os) const NV_ERR_INVALID_OBJECT_PARENT: u32 = 0x36;
 const FIRST_CLIENT: u32 = 0xC1D0_0000;
 const FIRST_OBJECT: u32 = 0xCAF0_0000;
 
-/// Who asks.
+/// The asking file and device, and the machine.
 pub(in crate::os) struct Caller {
     pub(in crate::os) machine: &'static Machine,
     pub(in crate::os) file: FileId,
     pub(in crate::os) device: Device,
 }
 
-/// What an object is.
+/// The kind of an object.
 pub(in crate::os) enum Kind {
     Device,
     Subdevice,

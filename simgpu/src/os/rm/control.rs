@@ -1,4 +1,4 @@
-//! What a subdevice can be asked.
+//! The controls of a subdevice.
 //!
 //! Sources: open-gpu-kernel-modules 580.142, `ctrl/ctrl2080/ctrl2080fb.h` and `ctrl2080gr.h`, and
 //! `kern_mem_sys_ctrl.c` for what becomes of unknown indices.

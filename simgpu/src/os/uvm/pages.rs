@@ -16,7 +16,7 @@ pub struct Fault {
 /// A mapping, or what is left of one.
 pub(in crate::os) struct Run {
     pub(in crate::os) bytes: Bytes,
-    /// Where in the object.
+    /// The place in the object.
     pub(in crate::os) offset: Bytes,
     /// The page size, which says where it can be split.
     pub(in crate::os) page: Bytes,

@@ -13,10 +13,10 @@ use units::{Bytes, PhysAddr};
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Permutation {
-    /// What has one channel.
+    /// The stretch that has one channel.
     #[serde(deserialize_with = "text::bytes")]
     unit: Bytes,
-    /// What the selectors are parities of.
+    /// The bits that the selectors are parities of.
     over: Over,
     /// The masks whose parities number the sequence, lowest bit first.
     #[serde(default, deserialize_with = "text::masks")]
@@ -25,7 +25,7 @@ pub(super) struct Permutation {
     sequences: Vec<Vec<u32>>,
 }
 
-/// What the selectors of a [`Permutation`] are parities of.
+/// The bits that the selectors of a [`Permutation`] are parities of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Over {

@@ -21,8 +21,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let built = build(&workspace, &out.join("nested"))?;
     let libraries = out.join("artefacts");
     fs::create_dir_all(libraries.join("sim"))?;
-    fs::copy(built.join("libmissile.so"), libraries.join("libmissile.so"))?;
-    fs::copy(built.join("libcuda.so"), libraries.join("sim/libcuda.so.1"))?;
+    replace(&built.join("libmissile.so"), &libraries.join("libmissile.so"))?;
+    replace(&built.join("libcuda.so"), &libraries.join("sim/libcuda.so.1"))?;
     // Some programs, such as those of the crate cudarc, ask for this name first. Without it they would find the
     // machine's own driver.
     link("libcuda.so.1", &libraries.join("sim/libcuda.so"))?;
@@ -32,6 +32,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("cargo::rustc-env=MISSILE_BUILT_LIBS={}", text(&libraries)?);
     }
     write_simulated_gpus(&workspace.join("simgpu/gpus"), &out.join("simulated_gpus.rs"))
+}
+
+/// Puts a copy of a library in the place of the one before, which programs that have it mapped keep.
+fn replace(from: &Path, to: &Path) -> Result<(), Box<dyn Error>> {
+    let new = to.with_extension("new");
+    fs::copy(from, &new)?;
+    Ok(fs::rename(&new, to)?)
 }
 
 /// Runs the nested build and returns the folder with its results.

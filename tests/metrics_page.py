@@ -15,7 +15,9 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 MISSILE, COPIER = map(os.path.abspath, sys.argv[1:])
 WORK = Path(tempfile.mkdtemp(prefix="missile-metrics-"))
-ENV = dict(os.environ, XDG_RUNTIME_DIR=str(WORK), XDG_DATA_HOME=str(WORK / "data"), SIMGPU_STATE=str(WORK / "sim"))
+# A region has to be on a tmpfs.
+RUN = Path(tempfile.mkdtemp(prefix="missile-metrics-", dir="/dev/shm"))
+ENV = dict(os.environ, XDG_RUNTIME_DIR=str(RUN), XDG_DATA_HOME=str(WORK / "data"), SIMGPU_STATE=str(WORK / "sim"))
 SOCKET = WORK / "metrics.sock"
 LIMIT_S = 30
 
@@ -68,3 +70,4 @@ finally:
         process.terminate()
         process.wait()
     shutil.rmtree(WORK, ignore_errors=True)
+    shutil.rmtree(RUN, ignore_errors=True)

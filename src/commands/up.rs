@@ -9,7 +9,7 @@ use crate::tables::TableFolder;
 use crate::{governance::Governance, mps};
 use hashprobe::Table;
 use observe::exporter::{Exporter, MetricsAddress, MetricsSocket, metrics_of};
-use region::Region;
+use region::{OpenError, Region};
 use scheduler::{ArbiterError, Beside, DEFAULT_MAP_BUDGET, DEFAULT_MAP_TENANTS, Options};
 use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
@@ -103,6 +103,7 @@ fn be_the_arbiter(arguments: &Arguments, metrics: Option<MetricsAddress>, region
     };
     let ended = scheduler::run(options, stop).map_err(|error| match error {
         ArbiterError::MapTenants { .. } | ArbiterError::MapBudget { .. } => Failure::usage(error),
+        ArbiterError::Region(OpenError::Unkept(_)) => Failure::impossible(error),
         error => Failure::failed(error),
     });
     let quit = mps::quit_if_started(region).map_err(Failure::failed);

@@ -25,7 +25,9 @@ MISSILE = options.dist.resolve() / "missile"
 OUT = options.out.resolve()
 OUT.mkdir(parents=True, exist_ok=True)
 WORK = Path(tempfile.mkdtemp(prefix="missile-probe-"))
-ENV = dict(os.environ, XDG_RUNTIME_DIR=str(WORK), XDG_DATA_HOME=str(WORK / "data"))
+# A region has to be on a tmpfs.
+RUN = Path(tempfile.mkdtemp(prefix="missile-probe-", dir="/dev/shm"))
+ENV = dict(os.environ, XDG_RUNTIME_DIR=str(RUN), XDG_DATA_HOME=str(WORK / "data"))
 rows = []
 
 

@@ -56,6 +56,7 @@ enum Counts {
 }
 
 /// The way that a call counts by what it moves.
+#[inline]
 fn counts(moved: &Moved) -> Result<Counts, Why> {
     match (moved.over == [Bytes::ZERO; 2], moved.within > Bytes::ZERO) {
         (false, _) => Ok(Counts::OnTheBus),

@@ -37,6 +37,7 @@ fn unified_end(address: CUdeviceptr) -> End {
 
 impl Transfer {
     /// A stretch, or a part of an array, over the bus.
+    #[inline]
     pub(crate) fn over(direction: Direction, bytes: usize) -> Self {
         match direction {
             Direction::H2d => moved(End::Host, End::Device, [bytes, 1, 1]),
@@ -78,6 +79,7 @@ fn end(kind: c_uint, address: CUdeviceptr) -> Option<End> {
 }
 
 /// The transfer of a box of bytes a line, lines and slices.
+#[inline]
 fn moved(from: End, to: End, [width, height, depth]: [usize; 3]) -> Transfer {
     let bytes = width.checked_mul(height).and_then(|slice| slice.checked_mul(depth));
     let Some(bytes) = bytes.filter(|&bytes| (1..=isize::MAX as usize).contains(&bytes)) else { return Transfer::None };
@@ -92,6 +94,7 @@ fn moved(from: End, to: End, [width, height, depth]: [usize; 3]) -> Transfer {
 
 impl Transfer {
     /// The bytes that it moves.
+    #[inline]
     pub(crate) fn moved(self) -> Moved {
         let mut moved = Moved::default();
         self.add_to(&mut moved);
@@ -99,6 +102,7 @@ impl Transfer {
     }
 
     /// Adds what it moves.
+    #[inline]
     pub(crate) fn add_to(self, moved: &mut Moved) {
         match self {
             Transfer::Bus(direction, bytes) => {

@@ -31,6 +31,7 @@ impl Gpus {
         self.index_of(layout, device)
     }
 
+    #[inline]
     fn index_of(&self, layout: &Layout, device: CUdevice) -> Option<usize> {
         let entry = self.entries.get(usize::try_from(device).ok()?)?;
         match entry.load(Ordering::Relaxed) {

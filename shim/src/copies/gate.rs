@@ -7,17 +7,10 @@
 //! latency-sensitive tenant gets less from the gate than from slices.
 
 use crate::tenant::membership::Joined;
+use region::times::{LONGEST_GATED, LONGEST_QUIET, QUIET};
 use region::{Class, Engine, Layout, monotonic_nanos};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 use units::Nanos;
-
-/// The longest time that a copy is held back: the program's thread waits, and may hold what others need.
-const LONGEST: Nanos = Nanos::from_millis(100);
-/// Time for which no latency-sensitive tenant must have submitted a copy: eight of 256 KiB at 54 GB/s.
-const QUIET: Duration = Duration::from_micros(40);
-/// The longest time that latency-sensitive copies hold a best-effort one back.
-const LONGEST_QUIET: Nanos = Nanos::from_millis(2);
 
 static CLOSED: AtomicBool = AtomicBool::new(false);
 
@@ -42,11 +35,11 @@ pub(crate) fn wait(joined: &Joined, gpu: usize) {
     let order = orders.of(gpu, Engine::Copy);
     let began = Nanos::new(monotonic_nanos());
     let mut now = began;
-    while now.saturating_sub(began) < LONGEST {
+    while now.saturating_sub(began) < LONGEST_GATED {
         // Read before the order, so that one that is given meanwhile ends the sleep.
         let seen = orders.changes();
         let Some(until) = order.stop_until(now) else { break };
-        orders.wait(seen, until.saturating_sub(now).min(LONGEST).into());
+        orders.wait(seen, until.saturating_sub(now).min(LONGEST_GATED).into());
         now = Nanos::new(monotonic_nanos());
     }
     if now > began {
@@ -56,7 +49,7 @@ pub(crate) fn wait(joined: &Joined, gpu: usize) {
     // A slice of its own says that it is not alone.
     while order.slice_us().is_some() && now.saturating_sub(began) < LONGEST_QUIET {
         let before = sensitive(layout, gpu);
-        std::thread::sleep(QUIET);
+        std::thread::sleep(QUIET.into());
         if sensitive(layout, gpu) == before {
             break;
         }

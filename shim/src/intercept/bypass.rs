@@ -12,6 +12,7 @@ use crate::base::lock::Lock;
 use crate::base::log::warning;
 use crate::tenant::{membership, reentry};
 use region::monotonic_nanos;
+use region::times::IMPORTS_LOOK;
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::ffi::{CStr, CString, c_int, c_void};
@@ -162,13 +163,10 @@ pub(crate) struct Imports {
 }
 
 impl Imports {
-    /// The linker fills in an import when it is first called, so a look that found nothing is not the last one.
-    const BETWEEN: Nanos = Nanos::from_millis(2000);
-
     /// Looks, if objects were loaded since the last time or that was some time ago.
     pub(crate) fn look(&mut self) {
         let (now, generation) = (Nanos::new(monotonic_nanos()), elf::generation());
-        let is_due = self.generation != Some(generation) || now.saturating_sub(self.looked) > Self::BETWEEN;
+        let is_due = self.generation != Some(generation) || now.saturating_sub(self.looked) > IMPORTS_LOOK;
         if is_due && !inject::is("deaf") {
             (self.generation, self.looked) = (Some(generation), now);
             direct_imports().into_iter().filter(is_new).for_each(|import| report(&import.function, &import.object));

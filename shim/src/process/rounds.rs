@@ -12,14 +12,11 @@ use crate::memory;
 use crate::rm::groups;
 use crate::slices::{Applier, Turn};
 use crate::tenant::membership::{self, Joined};
+use region::times::{GOVERNING_LOOK, RESTING_LOOK};
 use region::{Region, monotonic_nanos};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use units::Nanos;
-
-/// The longest sleep while nothing is other than the driver's own, and while something is.
-const RESTING: Duration = Duration::from_millis(200);
-const GOVERNING: Duration = Duration::from_millis(50);
 
 /// Begins, once a process. Where no thread can be made, this tenant's groups stay as the driver made them.
 pub(crate) fn begin() {
@@ -35,7 +32,7 @@ fn run() {
     let mut looked = Nanos::ZERO;
     while let Some(joined) = membership::joined() {
         let now = Nanos::new(monotonic_nanos());
-        if now.saturating_sub(looked) >= RESTING.into() {
+        if now.saturating_sub(looked) >= RESTING_LOOK {
             looked = now;
             imports.look();
             membership::count_failures();
@@ -53,7 +50,7 @@ fn run() {
         if groups::take_news() || (!alive && rejoin(joined)) {
             continue;
         }
-        let longest = if changed { GOVERNING } else { RESTING };
+        let longest = Duration::from(if changed { GOVERNING_LOOK } else { RESTING_LOOK });
         let until_next = next.map_or(longest, |next| next.saturating_sub(Nanos::new(monotonic_nanos())).into());
         orders.wait(seen, until_next.min(longest));
     }

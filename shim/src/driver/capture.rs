@@ -39,32 +39,41 @@ fn name(stream: CUstream, null: NullStream, thread: u32, context: Option<CUconte
     }
 }
 
-/// The name for a stream on this thread, and its context.
-fn named(stream: CUstream, null: NullStream) -> Option<(CapturedStream, Option<CUcontext>)> {
-    let context = query::current_context();
-    // SAFETY: gettid(2) takes nothing and cannot fail.
-    let thread = unsafe { libc::gettid() } as u32;
-    let name = name(stream, null, thread, context)?;
-    let context = match name {
-        CapturedStream::Made(stream) => query::context_of(stream).or(context),
-        CapturedStream::OfThread(..) => context,
-    };
-    Some((name, context))
+/// The name for a stream on this thread.
+fn name_here(stream: CUstream, null: NullStream) -> Option<CapturedStream> {
+    name(stream, null, thread(), query::current_context())
 }
 
-/// A capture is to begin in a stream. Entered before it does, so that nobody thinks that there is none.
+fn thread() -> u32 {
+    // SAFETY: gettid(2) takes nothing and cannot fail.
+    unsafe { libc::gettid() }.cast_unsigned()
+}
+
+/// The context of a stream that is not captured yet, by its name.
+fn context_of(name: CapturedStream) -> Option<CUcontext> {
+    match name {
+        CapturedStream::Made(stream) => query::context_of(stream).or_else(query::current_context),
+        CapturedStream::OfThread(_, context) => Some(context),
+    }
+}
+
+/// A capture is to begin in a stream. Entered before it does, so that nobody thinks that there is none; and again once it
+/// has, since a thread that asked the driver meanwhile found none and took the entry out.
 pub(crate) fn begin(stream: CUstream, null: NullStream, forward: impl FnOnce() -> CUresult) -> CUresult {
+    let enter = |name, capture| OBJECTS.captures.change(name, || capture, |_| ());
     let entered = shield::shielded(|| {
-        let (name, context) = named(stream, null)?;
-        // A stream that is captured already refuses, and its entry stays.
-        OBJECTS.captures.change(name, || Capture { context }, |_| ());
-        Some(name)
+        let name = name_here(stream, null)?;
+        let capture = Capture { context: context_of(name) };
+        enter(name, capture);
+        Some((name, capture))
     });
     let result = forward();
-    if result != CUDA_SUCCESS
-        && let Some(name) = entered.flatten()
-    {
-        shield::shielded(|| settle(name));
+    if let Some((name, capture)) = entered.flatten() {
+        shield::shielded(|| match result {
+            CUDA_SUCCESS => enter(name, capture),
+            // Of a stream that is captured already the entry stays.
+            _ => settle(name),
+        });
     }
     result
 }
@@ -72,7 +81,7 @@ pub(crate) fn begin(stream: CUstream, null: NullStream, forward: impl FnOnce() -
 /// A capture is to end in a stream.
 pub(crate) fn end(stream: CUstream, null: NullStream, forward: impl FnOnce() -> CUresult) -> CUresult {
     let seen = shield::shielded(|| {
-        let (name, _) = named(stream, null)?;
+        let name = name_here(stream, null)?;
         OBJECTS.captures.look(name, |_| ()).map(|(generation, ())| (name, generation))
     });
     let result = forward();
@@ -122,9 +131,8 @@ pub(crate) fn any() -> bool {
 fn goes_on(name: &CapturedStream) -> bool {
     match *name {
         CapturedStream::Made(stream) => is_captured(stream),
-        CapturedStream::OfThread(thread, context) => {
-            // SAFETY: gettid(2) takes nothing and cannot fail.
-            let is_here = unsafe { libc::gettid() } as u32 == thread && query::current_context() == Some(context);
+        CapturedStream::OfThread(of, context) => {
+            let is_here = of == thread() && query::current_context() == Some(context);
             !is_here || is_captured(CUstream::PER_THREAD)
         }
     }

@@ -1,8 +1,8 @@
 //! The probe's findings about GPUs with and without two sides.
 
-mod common;
+mod harness;
 
-use common::{MadeUpGpu, SIDE_MASK};
+use harness::{MadeUpGpu, SIDE_MASK};
 use hashprobe::colors::NoColors;
 use hashprobe::{
     Bench, BenchError, Busy, Finding, GpuInfo, Mask, Measurement, Options, ProbeError, Stretch, Uncolorable,

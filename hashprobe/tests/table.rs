@@ -1,8 +1,8 @@
 //! Table files: what is saved is read back, and nothing else is.
 
-mod common;
+mod harness;
 
-use common::{MadeUpGpu, SIDE_MASK, UUID};
+use harness::{MadeUpGpu, SIDE_MASK, UUID};
 use hashprobe::solve::{self, Sample};
 use hashprobe::{
     Blocks, Function, GpuUuid, Level, Mask, Options, Over, Permutation, Ring, Steps, Table, TableError, XorHash,

@@ -1,8 +1,8 @@
 //! An arbiter's life: it starts, takes over, idles and ends.
 
-mod common;
+mod harness;
 
-use common::{GPU, Running, SharedTables, be_a_tenant, folder, tenant_process, until};
+use harness::{GPU, Running, SharedTables, be_a_tenant, folder, tenant_process, until};
 use region::{Class, Engine, HashTable, Region, Shares, monotonic_nanos};
 use scheduler::{ArbiterError, Options, Stop, run};
 use std::path::Path;

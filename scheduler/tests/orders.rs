@@ -1,8 +1,8 @@
 //! The arbiter's orders, as tenants find them in the region.
 
-mod common;
+mod harness;
 
-use common::{Running, stays, until};
+use harness::{Running, stays, until};
 use region::{Class, Engine, Means};
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
 //! A storm of deaths: tenants and arbiters are killed at any step of the protocol, and those that live go on.
 
-mod common;
+mod harness;
 
-use common::{GPU, SharedTables, folder, join, until};
+use harness::{GPU, SharedTables, folder, join, until};
 use region::{Class, Engine, Layout, Means, Region, Slot, monotonic_nanos};
 use scheduler::{Options, Stop, run};
 use std::path::Path;

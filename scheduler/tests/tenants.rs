@@ -1,8 +1,8 @@
 //! Tenants that come and die under a running arbiter.
 
-mod common;
+mod harness;
 
-use common::{Running, be_a_tenant, join, stays, until};
+use harness::{Running, be_a_tenant, join, stays, until};
 use region::{Class, Engine, JoinError, Means, SLOTS, monotonic_nanos};
 use std::process::Child;
 use std::sync::atomic::Ordering;
@@ -95,7 +95,7 @@ fn a_newcomer_is_told_that_it_was_taken_in_with_nothing_of_what_the_one_before_w
 
 #[test]
 fn as_many_come_as_there_are_slots_though_the_arbiter_never_gets_to_clear_those_of_the_dead() {
-    let folder = common::folder();
+    let folder = harness::folder();
     let arbiter = region::Region::create(&folder.path().join("region")).expect("an arbiter that does nothing");
     for _ in 0..3 {
         let joined = || join(&arbiter, Class::Be, 1024);

@@ -14,9 +14,9 @@ pub(crate) const VERSION: u32 = 8;
 shared! {
     /// The machine and its arbiter. Written by the arbiter, but for the doorbell and the GPU keys.
     pub struct Header: 4096, align 4096 => {
-        /// [`MAGIC`]. Written before the file gets its name.
+        /// The mark of a region's file. Written before the file gets its name.
         0 pub magic: AtomicU64,
-        /// [`VERSION`]. Written before the file gets its name.
+        /// The version of the layout. Written before the file gets its name.
         8 pub version: AtomicU32,
         /// The size of the region in bytes. Written before the file gets its name.
         12 pub size: AtomicU32,

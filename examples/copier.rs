@@ -30,7 +30,7 @@ struct Arguments {
     /// Copy from the device to the host
     #[arg(long, global = true)]
     to_host: bool,
-    /// How many copies are in flight at a time
+    /// Number of copies in flight at a time
     #[arg(long, global = true, default_value = "1", value_name = "COUNT")]
     in_flight: NonZero<usize>,
     /// Wait for this file to be there before copying, so that several begin together

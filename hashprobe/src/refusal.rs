@@ -83,9 +83,9 @@ pub enum ProbeError {
     /// The memory has fewer lines than asked for.
     #[error("the memory to probe has {lines} lines of 128 B but {wanted} are asked for: free memory, or ask for fewer")]
     TooLittleMemory {
-        /// How many there are.
+        /// Lines that there are.
         lines: u64,
-        /// How many are asked for.
+        /// Lines that are asked for.
         wanted: usize,
     },
     /// Some address bits do not vary in the memory at hand.
@@ -95,13 +95,13 @@ pub enum ProbeError {
          probe again"
     )]
     TooFull {
-        /// How much is at hand.
+        /// Memory at hand.
         free: Bytes,
-        /// How much there is.
+        /// Memory of the GPU.
         vram: Bytes,
-        /// How many independent bits cannot be seen.
+        /// Independent bits that cannot be seen.
         hidden: usize,
-        /// How many there are.
+        /// Bits that may count.
         bits: usize,
     },
     /// No lines are asked for.
@@ -110,11 +110,11 @@ pub enum ProbeError {
     /// A measurement has another shape than asked for.
     #[error("{cells} latencies came back where {blocks} times {lines} were asked for: this is a fault of the bench")]
     WrongShape {
-        /// How many latencies came.
+        /// Latencies that came.
         cells: usize,
-        /// How many blocks were asked for.
+        /// Blocks that were asked for.
         blocks: u32,
-        /// How many lines were asked for.
+        /// Lines that were asked for.
         lines: usize,
     },
 }

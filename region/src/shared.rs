@@ -4,7 +4,7 @@ use crate::sync::{AtomicU32, AtomicU64};
 
 /// A type that may lie in memory that other processes read and write at any moment.
 ///
-/// What is no atomic is refused by the compiler:
+/// The compiler refuses what is no atomic:
 ///
 /// ```compile_fail
 /// fn lies_in_shared_memory<T: region::Shared>() {}

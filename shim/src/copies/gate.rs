@@ -2,9 +2,8 @@
 //! for it (`MISSILE_COPIES=gate`).
 //!
 //! A copy is submitted when its tenant has its turn and no latency-sensitive tenant has just copied. Nothing is put into
-//! any stream, and no copy is cut: pieces without time slices make a small copy wait longer than whole ones do (513 us
-//! instead of 226 on an H200). So a copy that is submitted is waited for, and a
-//! latency-sensitive tenant gets less from the gate than from slices.
+//! any stream, and no copy is cut: pieces without time slices made a small copy wait longer than whole ones do. So a copy
+//! that is submitted is waited for, and a latency-sensitive tenant gets less from the gate than from slices.
 
 use crate::tenant::membership::Joined;
 use region::times::{LONGEST_GATED, LONGEST_QUIET, QUIET};

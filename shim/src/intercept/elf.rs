@@ -13,7 +13,7 @@ pub(crate) struct Object<'a> {
     info: &'a libc::dl_phdr_info,
 }
 
-/// How often objects were loaded since the process began (`dlpi_adds`).
+/// The number of loads of objects since the process began (`dlpi_adds`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Generation(u64);
 
@@ -191,7 +191,7 @@ impl<'a> Dynamic<'a> {
         unsafe { &*(self.symbols as *const libc::Elf64_Sym).add(index) }
     }
 
-    /// How many symbols there are, which only the hash table tells (System V ABI, GNU hash section): the highest index
+    /// The number of symbols, which only the hash table tells (System V ABI, GNU hash section): the highest index
     /// that a bucket begins with, and on to the end of its chain.
     fn count_symbols(&self) -> Option<usize> {
         if self.gnu_hash == 0 {

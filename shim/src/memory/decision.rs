@@ -116,7 +116,7 @@ pub(crate) enum Leaving {
 }
 
 /// Whether a coloured object that is mapped at `mappings` addresses may leave.
-pub(crate) fn leaving(mappings: usize, is_pools: bool, captured: bool) -> Leaving {
+pub(crate) fn leaving(mappings: u32, is_pools: bool, captured: bool) -> Leaving {
     match (mappings, is_pools, captured) {
         (1, false, false) => Leaving::MoveBack,
         (1, false, true) => Leaving::RefuseForCapture,

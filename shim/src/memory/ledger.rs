@@ -183,10 +183,10 @@ impl Ledger {
         (va < *base + mapping.len).then_some((mapping.client, mapping.memory))
     }
 
-    /// The coloured mappings of an object, and where they begin.
-    pub(crate) fn colored_of(&self, client: u32, memory: u32) -> Vec<(DeviceVa, Mapping)> {
+    /// The first coloured mapping of an object, and where it begins.
+    pub(crate) fn colored_of(&self, client: u32, memory: u32) -> Option<(DeviceVa, Mapping)> {
         let is_it = |mapping: &Mapping| (mapping.client, mapping.memory) == (client, memory) && mapping.shown.is_some();
-        self.mappings.iter().filter(|(_, mapping)| is_it(mapping)).map(|(va, mapping)| (*va, mapping.clone())).collect()
+        self.mappings.iter().find(|(_, mapping)| is_it(mapping)).map(|(va, mapping)| (*va, mapping.clone()))
     }
 
     /// The addresses of all coloured mappings.

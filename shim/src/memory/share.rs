@@ -27,8 +27,7 @@ pub(crate) fn leaves(va: DeviceVa) -> Result<(), CUresult> {
     let Some(joined) = membership::joined() else { return Ok(()) };
     let _moving = MOVING.lock();
     let Some((base, mapping)) = ledger().colored_at(va) else { return Ok(()) };
-    let mappings = mapping.shown.as_ref().map_or(0, |shown| shown.overlay.mappings() as usize);
-    move_back(joined, base, &mapping, mappings)
+    move_back(joined, base, &mapping)
 }
 
 /// The memory behind a handle is about to be seen from outside.
@@ -43,10 +42,10 @@ pub(crate) fn leaves_by_handle(handle: CUmemGenericAllocationHandle) -> Result<(
         ledger.wish(client, memory, Wish::Stock);
         return Ok(());
     }
-    let mappings = ledger.colored_of(client, memory);
+    let mapping = ledger.colored_of(client, memory);
     drop(ledger);
-    match mappings.first() {
-        Some((base, mapping)) => move_back(joined, *base, mapping, mappings.len()),
+    match mapping {
+        Some((base, mapping)) => move_back(joined, base, &mapping),
         // There is no address at which its content could be moved.
         None => Err(CUDA_ERROR_NOT_SUPPORTED),
     }
@@ -68,7 +67,7 @@ pub(crate) fn peers_see_all() -> Result<(), CUresult> {
     let bases = ledger().colored();
     bases.into_iter().filter(|&base| asked_for(base).is_some()).try_for_each(|base| {
         let mapping = ledger().colored_at(base);
-        mapping.map_or(Ok(()), |(base, mapping)| move_back(joined, base, &mapping, 1))
+        mapping.map_or(Ok(()), |(base, mapping)| move_back(joined, base, &mapping))
     })
 }
 
@@ -78,12 +77,11 @@ fn asked_for(va: DeviceVa) -> Option<Bytes> {
 }
 
 /// Puts the content of a coloured range onto the driver's own pages, and these in the place of others.
-fn move_back(joined: &Joined, base: DeviceVa, mapping: &Mapping, mappings: usize) -> Result<(), CUresult> {
+fn move_back(joined: &Joined, base: DeviceVa, mapping: &Mapping) -> Result<(), CUresult> {
     let Some(shown) = &mapping.shown else { return Ok(()) };
     // What pools cut allocations out of cannot be moved: between those the driver lets nobody copy.
     let is_pools = ledger().object(mapping.client, mapping.memory).is_some_and(|object| object.pooled);
-    let mappings = mappings.max(shown.overlay.mappings() as usize);
-    match decision::leaving(mappings, is_pools, capture::any()) {
+    match decision::leaving(shown.overlay.mappings(), is_pools, capture::any()) {
         Leaving::MoveBack => {}
         // To hand out pages that the memory is not on is worse than to refuse.
         Leaving::RefuseForCapture => return Err(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED),

@@ -28,7 +28,7 @@ pub(crate) struct Context {
     pub(crate) legacy: Arc<Stream>,
     /// The limits that `cuCtxSetLimit` set.
     pub(crate) limits: Mutex<BTreeMap<c_uint, usize>>,
-    /// How often `cuCtxAttach` was called and not undone.
+    /// Calls of `cuCtxAttach` that were not undone.
     attached: AtomicU32,
 }
 

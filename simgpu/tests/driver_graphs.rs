@@ -347,6 +347,7 @@ fn questions_leave_captures_alone_that_are_none_of_their_threads_business() {
     let _alone = alone();
     let (context, other, before) = (context(), stream(1), event());
     ok!(cuEventRecord(before, other));
+    ok!(cuStreamSynchronize(other));
     let ask_from_another_thread = |mode: c_uint| {
         std::thread::scope(|scope| {
             let asked = scope.spawn(|| {

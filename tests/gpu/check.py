@@ -158,7 +158,7 @@ def plain_pages():
             raise Failed(f"the stock run should have pages on both sides: {stock}")
         said = []
         for own, kind in enumerate(["ls", "be"]):
-            run(f"alloc-{kind}", governed(kind, *tenant))
+            run(f"alloc-{kind}", governed(kind, *tenant, extra=["--color", "on"]))
             result = answer(f"alloc-{kind}")
             if not result["contents"]:
                 raise Failed("contents differ")
@@ -184,8 +184,8 @@ def bert():
         run("bert-stock", governed("ls", *tenant("stock", "meet-stock", 1), extra=["--color", "off", "--copies", "off"]), 180)
         stock = answer("bert-stock")
         ls, be = together([
-            ("bert-ls", governed("ls", *tenant("ls", "meet", 2)), {}),
-            ("bert-be", governed("be", *tenant("be", "meet", 2)), {}),
+            ("bert-ls", governed("ls", *tenant("ls", "meet", 2), extra=["--color", "on"]), {}),
+            ("bert-be", governed("be", *tenant("be", "meet", 2), extra=["--color", "on"]), {}),
         ], 240)
     finally:
         if had_mps:

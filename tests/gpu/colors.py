@@ -21,6 +21,8 @@ arguments.add_argument("--sim", help="a simulated GPU, to try what needs no fram
 arguments.add_argument("--only", help="what has this in its name")
 options = arguments.parse_args()
 rows = []
+# Asked for, since `auto` colours nobody where the colours are sides.
+COLORED = ("--color", "on")
 
 
 def check(name, body):
@@ -45,7 +47,7 @@ def tenant(ground, pid):
 def mode(ground, mask, name, env, mib):
     """Every page on the tenant's own side, and the results those of a bare run."""
     command = python("colored.py", "--mode", name, "--ptx", ground.dist / "ptx" / "latency.ptx", "--mask", mask, "--mib", str(mib))
-    with ground.start(f"mode-{name}", ground.governed(command), env) as program:
+    with ground.start(f"mode-{name}", ground.governed(command, flags=COLORED), env) as program:
         answer = program.answer(100)
         shown = tenant(ground, program.pid)
         program.finish(60)
@@ -67,7 +69,7 @@ def cost(ground):
     if options.sim:
         sizes = ["2", "2", "4"]
     table = {}
-    for colors in ("auto", "off"):
+    for colors in ("on", "off"):
         command = ground.governed(python("cost.py", *sizes), flags=["--color", colors])
         with ground.start(f"cost-{colors}", command) as program:
             for _ in sizes:
@@ -81,7 +83,7 @@ def cost(ground):
             program.finish(30)
     lines, worst = [], 0
     for mib in sorted({mib for mib, _ in table}):
-        took, freeing, maps, first = (statistics.median(column) for column in zip(*table[mib, "auto"]))
+        took, freeing, maps, first = (statistics.median(column) for column in zip(*table[mib, "on"]))
         stock, stock_free, none, _ = (statistics.median(column) for column in zip(*table[mib, "off"]))
         if none or not maps:
             raise Failed(f"{mib} MiB: {maps} maps coloured, {none} uncoloured")
@@ -107,7 +109,7 @@ def churn(ground):
     built = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=60)
     if built.returncode:
         raise Failed(built.stderr[-400:])
-    with ground.start("churn", ground.governed([program, "1000", "3", "16"])) as program:
+    with ground.start("churn", ground.governed([program, "1000", "3", "16"], flags=COLORED)) as program:
         answer = program.answer(150)
         shown = tenant(ground, program.pid)
         program.finish(30)
@@ -137,7 +139,7 @@ def driver_folders(ground):
 
 def over_budget(ground):
     """More than the budget: as fast as without Missile, and uncoloured."""
-    with ground.start("over-budget", ground.governed(python("cost.py", "6144"))) as program:
+    with ground.start("over-budget", ground.governed(python("cost.py", "6144"), flags=COLORED)) as program:
         held = program.answer(60)
         shown = tenant(ground, program.pid)
         program.tell("")

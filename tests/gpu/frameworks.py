@@ -92,6 +92,10 @@ class Run:
     seconds: float = 0.0
 
 
+# Asked for, since `auto` colours nobody where the colours are sides.
+COLORED = ("--color", "on")
+
+
 def run(ground, watch, case, how, deadline):
     """Runs a case `bare`, `again` (bare as well) or `governed`."""
     name, begun = f"{case.name}-{how}", time.monotonic()
@@ -102,7 +106,7 @@ def run(ground, watch, case, how, deadline):
         if time.monotonic() > deadline:
             raise Failed("not run: the time for all cases is used up")
         command = [*case.command(ground), "--hold"]
-        command = ground.governed(command) if how == "governed" else ground.bare(command)
+        command = ground.governed(command, flags=COLORED) if how == "governed" else ground.bare(command)
         with ground.start(name, command, caches(ground, name)) as program:
             answer = program.answer(case.seconds)
             if "skipped" in answer:

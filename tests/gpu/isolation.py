@@ -19,8 +19,8 @@ import harness
 from harness import Failed, Ground, Mps, Skipped, Watch
 
 HERE = Path(__file__).resolve().parent
-PAIRS = {"uncoloured": ("--color", "off"), "coloured": ("--color", "auto")}
-# `--color auto` gives the classes these colours, which are sides.
+PAIRS = {"uncoloured": ("--color", "off"), "coloured": ("--color", "on")}
+# `--color on` gives the classes these colours, which are sides.
 SIDES = {"ls": 0, "be": 1}
 # A pair, and whether its copier runs.
 PHASES = (("uncoloured", False), ("coloured", False), ("uncoloured", True), ("coloured", True))

@@ -1,7 +1,7 @@
 """What Missile costs a program that has the GPU for itself: `python3 tests/gpu/overhead.py DIST [--out FOLDER]`.
 
 DIST is the folder that `tests/gpu/dist.sh` makes. Four processes run the same network: two bare ones, one under
-`missile run --class be`, and one under the same with `--color off`, with the arbiter up. They take turns in short
+`missile run --class be --color on`, and one under the same with `--color off`, with the arbiter up. They take turns in short
 blocks, in an order that changes each round, so that clocks and drifts are shared; those that wait do nothing. A round's
 ratio is a governed block's time over the mean of the two bare blocks' in the same round. The two bare processes against
 each other show what the measurement itself can tell. Everything is done in several generations of fresh processes,
@@ -22,7 +22,7 @@ from harness import Failed, Ground, Watch, python
 
 # Each network, and how many inferences a block has.
 WORK = {"resnet50-1": 12, "resnet50-32": 12, "bert-8": 12}
-GOVERNED = {"governed": (), "governed, --color off": ("--color", "off")}
+GOVERNED = {"governed": ("--color", "on"), "governed, --color off": ("--color", "off")}
 BARE = ("bare", "bare again")
 READY_SECONDS, BLOCK_SECONDS = 150, 60
 

@@ -153,7 +153,7 @@ def main():
         print(f"{probed['gpu']['name']}, side mask {level['masks'][0]}", flush=True)
         program = check("build", builds.build, ground, "pte_cost")
         if program:
-            found["side"] = check("side", run, ground, "pte-side", program, level["masks"][0], ("--color", "auto"))
+            found["side"] = check("side", run, ground, "pte-side", program, level["masks"][0], ("--color", "on"))
             found["entries"] = check("entries", entries, ground, options, program)
     for name, result in found.items():
         if not result:

@@ -5,10 +5,14 @@ use crate::libraries::{Libraries, LibraryMissing, SHIM, SIMULATOR};
 use crate::preload::{asan_options, ld_library_path, ld_preload, loadable};
 use crate::private_folder::FolderError;
 use crate::simulated::SimulatedGpu;
+use region::Class;
 use settings::{Problem, Settings};
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::Command;
+
+/// NVIDIA's variable for the priority of a client's kernels under MPS: 0, or 1 for the lower one.
+const MPS_PRIORITY: &str = "CUDA_MPS_CLIENT_PRIORITY";
 
 /// The means to govern a program: variables beside those of this process, and the GPU where it is a simulated one.
 #[derive(Clone, Debug, Default)]
@@ -109,6 +113,10 @@ impl Governance {
             // Behind the shim, which must see the simulated driver's calls of `ioctl`, a function that it exports too.
             preloaded.push(simulator);
         }
+        // Under MPS the kernels of those with priority 0 go first; one that has it alone loses nothing by 1.
+        if self.settings().is_ok_and(|settings| settings.class == Class::Be) && self.get(MPS_PRIORITY).is_none() {
+            command.env(MPS_PRIORITY, "1");
+        }
         command.env("LD_PRELOAD", ld_preload(&preloaded, self.get("LD_PRELOAD")));
         command.env("ASAN_OPTIONS", asan_options(self.get("ASAN_OPTIONS")));
         Ok(command)
@@ -118,6 +126,19 @@ impl Governance {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_best_effort_tenant_has_the_lower_priority_under_mps_unless_the_operator_chose_one() {
+        let priority = |governance: Governance| {
+            let command = governance.command("/bin/true").unwrap();
+            let set = command.get_envs().find(|(name, _)| *name == MPS_PRIORITY);
+            set.and_then(|(_, value)| value.map(OsStr::to_owned))
+        };
+        let of = |class| Governance::new(Some(SimulatedGpu::find("h200").unwrap())).with("MISSILE_CLASS", class);
+        assert_eq!(priority(of("be")), Some("1".into()));
+        assert_eq!(priority(of("ls")), None);
+        assert_eq!(priority(of("be").with(MPS_PRIORITY, "0")), Some("0".into()));
+    }
 
     #[test]
     fn what_is_set_last_holds() {

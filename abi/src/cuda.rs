@@ -116,6 +116,8 @@ pub const CU_STREAM_WAIT_VALUE_GEQ: c_uint = 0;
 pub const CU_STREAM_WRITE_VALUE_DEFAULT: c_uint = 0;
 /// `cuStreamIsCapturing`: the stream is not being captured.
 pub const CU_STREAM_CAPTURE_STATUS_NONE: c_uint = 0;
+/// `cuThreadExchangeStreamCaptureMode`: calls of this thread do no harm to captures (cuda.h: `CUstreamCaptureMode`).
+pub const CU_STREAM_CAPTURE_MODE_RELAXED: c_uint = 2;
 /// `cuMemHostRegister`: the memory is seen by every context.
 pub const CU_MEMHOSTREGISTER_PORTABLE: c_uint = 1;
 /// `cuMemHostRegister`: the memory is mapped into the device's address space.

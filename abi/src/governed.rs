@@ -9,7 +9,7 @@
 /// * `alloc`, `free`, `info`: memory that is given, given back and asked about;
 /// * `copy`: traffic on the bus and in the DRAM;
 /// * `launch`, `graph`: work for the SMs;
-/// * `stream`, `context`: where work is queued and whose it is;
+/// * `stream`, `event`, `context`: where work is queued, what is waited for, and whose it is;
 /// * `export`: what leaves the process or comes from another one.
 ///
 /// The kind `legacy` is the same thing with the 32-bit sizes and addresses of before CUDA 3.2.
@@ -204,14 +204,14 @@ macro_rules! governed_functions {
             // Launches.
             launch kernel cuLaunchKernel(f: CUfunction, gx: c_uint, gy: c_uint, gz: c_uint, bx: c_uint, by: c_uint, bz: c_uint, shared: c_uint, stream: CUstream, params: *mut *mut c_void, extra: *mut *mut c_void);
             launch kernel cuLaunchKernel_ptsz(f: CUfunction, gx: c_uint, gy: c_uint, gz: c_uint, bx: c_uint, by: c_uint, bz: c_uint, shared: c_uint, stream: CUstream, params: *mut *mut c_void, extra: *mut *mut c_void);
-            launch kernel cuLaunchKernelEx(config: *const CUlaunchConfig, f: CUfunction, params: *mut *mut c_void, extra: *mut *mut c_void);
-            launch kernel cuLaunchKernelEx_ptsz(config: *const CUlaunchConfig, f: CUfunction, params: *mut *mut c_void, extra: *mut *mut c_void);
-            launch kernel cuLaunchCooperativeKernel(f: CUfunction, gx: c_uint, gy: c_uint, gz: c_uint, bx: c_uint, by: c_uint, bz: c_uint, shared: c_uint, stream: CUstream, params: *mut *mut c_void);
-            launch kernel cuLaunchCooperativeKernel_ptsz(f: CUfunction, gx: c_uint, gy: c_uint, gz: c_uint, bx: c_uint, by: c_uint, bz: c_uint, shared: c_uint, stream: CUstream, params: *mut *mut c_void);
-            launch kernel cuLaunch(f: CUfunction);
-            launch kernel cuLaunchGrid(f: CUfunction, width: c_int, height: c_int);
-            launch kernel cuLaunchGridAsync(f: CUfunction, width: c_int, height: c_int, stream: CUstream);
-            launch kernel cuLaunchCooperativeKernelMultiDevice(launches: *mut c_void, count: c_uint, flags: c_uint);
+            launch configured cuLaunchKernelEx(config: *const CUlaunchConfig, f: CUfunction, params: *mut *mut c_void, extra: *mut *mut c_void);
+            launch configured cuLaunchKernelEx_ptsz(config: *const CUlaunchConfig, f: CUfunction, params: *mut *mut c_void, extra: *mut *mut c_void);
+            launch cooperative cuLaunchCooperativeKernel(f: CUfunction, gx: c_uint, gy: c_uint, gz: c_uint, bx: c_uint, by: c_uint, bz: c_uint, shared: c_uint, stream: CUstream, params: *mut *mut c_void);
+            launch cooperative cuLaunchCooperativeKernel_ptsz(f: CUfunction, gx: c_uint, gy: c_uint, gz: c_uint, bx: c_uint, by: c_uint, bz: c_uint, shared: c_uint, stream: CUstream, params: *mut *mut c_void);
+            launch legacy cuLaunch(f: CUfunction);
+            launch legacy cuLaunchGrid(f: CUfunction, width: c_int, height: c_int);
+            launch legacy_async cuLaunchGridAsync(f: CUfunction, width: c_int, height: c_int, stream: CUstream);
+            launch many cuLaunchCooperativeKernelMultiDevice(launches: *mut c_void, count: c_uint, flags: c_uint);
             launch host_function cuLaunchHostFunc(stream: CUstream, function: CUhostFn, data: *mut c_void);
             launch host_function cuLaunchHostFunc_ptsz(stream: CUstream, function: CUhostFn, data: *mut c_void);
             launch host_function cuLaunchHostFunc_v2(stream: CUstream, function: CUhostFn, data: *mut c_void, sync_mode: c_uint);
@@ -315,7 +315,22 @@ macro_rules! governed_functions {
             stream attribute cuStreamCopyAttributes(dst: CUstream, src: CUstream);
             stream attribute cuStreamCopyAttributes_ptsz(dst: CUstream, src: CUstream);
 
+            stream wait cuStreamSynchronize(stream: CUstream);
+            stream wait cuStreamSynchronize_ptsz(stream: CUstream);
+            stream wait cuStreamQuery(stream: CUstream);
+            stream wait cuStreamQuery_ptsz(stream: CUstream);
+
+            // Events.
+            event record cuEventRecord(event: CUevent, stream: CUstream);
+            event record cuEventRecord_ptsz(event: CUevent, stream: CUstream);
+            event record cuEventRecordWithFlags(event: CUevent, stream: CUstream, flags: c_uint);
+            event record cuEventRecordWithFlags_ptsz(event: CUevent, stream: CUstream, flags: c_uint);
+            event wait cuEventSynchronize(event: CUevent);
+            event wait cuEventQuery(event: CUevent);
+
             // Contexts.
+            context wait cuCtxSynchronize();
+            context wait_given cuCtxSynchronize_v2(ctx: CUcontext);
             context create cuCtxCreate(ctx: *mut CUcontext, flags: c_uint, device: CUdevice);
             context create cuCtxCreate_v2(ctx: *mut CUcontext, flags: c_uint, device: CUdevice);
             context create cuCtxCreate_v3(ctx: *mut CUcontext, params: *mut c_void, count: c_int, flags: c_uint, device: CUdevice);

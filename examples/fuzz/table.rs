@@ -103,6 +103,7 @@ macro_rules! rows {
                 #[allow(non_snake_case)]
                 unsafe fn $name(function: *mut c_void, arguments: &[u64]) -> CUresult {
                     type Function = unsafe extern "C" fn($($ty),*) -> CUresult;
+                    #[allow(unused_mut, unused_variables, reason = "some functions take nothing")]
                     let mut arguments = arguments.iter().copied();
                     // SAFETY: the caller's promise.
                     unsafe {

@@ -2,7 +2,9 @@
 
 use crate::figure::{Column, Label, Metric, figures};
 use crate::value::{ToValue, Value};
-use region::{Bus, Class, ColorState, Direction, Engine, Groups, Header, Layout, Means, Region, Slot, Tenant};
+use region::{
+    Activity, Bus, Class, ColorState, Direction, Engine, Groups, Header, Layout, Means, Region, Slot, Tenant,
+};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -144,6 +146,20 @@ figures! {
     [Column::right("GRAPHS", 8, count)],
     "Graphs launched.", |slot| number(&slot.tenant.graph_launches);
 
+    launch_holds: u64, One, Some(Metric::counter("missile_tenant_launch_holds")), [],
+    "Launches that waited for latency-sensitive work under MPS.", |slot| number(&slot.tenant.holds);
+
+    launch_held_ms: f64, Millis, Some(Metric::counter("missile_tenant_launch_held")),
+    [Column::right("LAUNCH S", 9, |held| format!("{:.1}", sum(held) / 1e3))],
+    "Time for which launches waited for latency-sensitive work under MPS, those of several threads added up.",
+    |slot| Nanos::new(number(&slot.tenant.held)).as_millis_f64();
+
+    launches_let_go: u64, One, Some(Metric::counter("missile_tenant_launches_let_go")), [],
+    "Launches that went on after the longest wait.", |slot| number(&slot.tenant.let_go);
+
+    busy_streams: u64, One, Some(Metric::gauge("missile_tenant_busy_streams")), [],
+    "Streams with work that is not known to be done.", |slot| slot.activity.streams().into();
+
     sms: Option<u32>, One, Some(Metric::Info("missile_tenant", "sms", "all")),
     [Column::right("SMS", 4, |sms| sms.text_or("all"))],
     "Number of SMs that the tenant is confined to; null (`all`) for all.",
@@ -177,11 +193,12 @@ struct Occupied<'a> {
     /// The class, once the tenant has said it; before that most of the rest means nothing.
     class: Option<Class>,
     tenant: &'a Tenant,
+    activity: &'a Activity,
 }
 
 impl<'a> Occupied<'a> {
     fn of(slot: &'a Slot) -> Option<Self> {
-        Some(Occupied { pid: slot.pid()?, class: slot.tenant.class(), tenant: &slot.tenant })
+        Some(Occupied { pid: slot.pid()?, class: slot.tenant.class(), tenant: &slot.tenant, activity: &slot.activity })
     }
 
     /// The tenant's groups on an engine, by GPU.

@@ -4,7 +4,7 @@ use crate::bus::Bus;
 use crate::hash::{GpuKey, HashTable, MAX_MASKS};
 use crate::shared::shared;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
-use crate::terms::Direction;
+use crate::terms::{Class, Direction, SlotSet};
 
 shared! {
     /// One GPU of the machine.
@@ -22,6 +22,10 @@ shared! {
         84 reserved: AtomicU32,
         /// The two directions of the bus, by [`Direction`].
         88 buses: [Bus; 2],
+        /// Its latency-sensitive tenants, as bits by slot. Written by the arbiter.
+        120 latency_sensitive: AtomicU64,
+        /// Its best-effort tenants, as bits by slot. Written by the arbiter.
+        128 best_effort: AtomicU64,
     }
 }
 
@@ -42,6 +46,24 @@ impl Gpu {
     /// One direction of the bus.
     pub fn bus(&self, direction: Direction) -> &Bus {
         &self.buses[direction as usize]
+    }
+
+    /// Arbiter: says which tenants of a class give it work.
+    pub fn set_tenants(&self, class: Class, slots: SlotSet) {
+        self.tenants_word(class).store(slots.0, Ordering::Relaxed);
+    }
+
+    /// The tenants of a class that give it work.
+    #[inline]
+    pub fn tenants(&self, class: Class) -> SlotSet {
+        SlotSet(self.tenants_word(class).load(Ordering::Relaxed))
+    }
+
+    fn tenants_word(&self, class: Class) -> &AtomicU64 {
+        match class {
+            Class::Ls => &self.latency_sensitive,
+            Class::Be => &self.best_effort,
+        }
     }
 
     /// Arbiter: publishes the GPU's hash, or takes it back.

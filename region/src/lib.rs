@@ -2,7 +2,7 @@
 //!
 //! This crate exists so that the preloaded library and the arbiter mean the same thing by every byte they share. It
 //! knows the layout of the region file, the writer of each field, and the few protocols on it: holding a slot
-//! ([`Region::join`]), waking the arbiter ([`Doorbell`]), having channel groups take turns ([`Orders`]), keeping within the
+//! ([`Region::join`]), waking the arbiter ([`Doorbell`]), having channel groups take turns ([`Orders`]), saying that one has work ([`Activity`]), keeping within the
 //! machine's map budget ([`Layout::charge_maps`]) and publishing a channel hash ([`Gpu::publish`]). It knows nothing of
 //! CUDA, of scheduling policy or of the other crates. It must never block without a bound, trust a value that another
 //! process wrote, hold a pointer in shared memory, or leave a state behind that `kill -9` of any process could make
@@ -12,9 +12,10 @@
 //! under a lock of the file, and say so. Every type of the layout is [`Shared`], and each field's offset stands before it.
 //!
 //! Modules, each of which knows only those before it: `sync`, `shared`, `terms`, `times`; `claim`, `doorbell`, `hash`,
-//! `why`, `bus`, `groups`; `gpu`, `orders`, `tenant`; `slot`, `machine`; `layout`, `shares`, `maps`; `lock`, `hold`,
+//! `why`, `bus`, `groups`, `activity`; `gpu`, `orders`, `tenant`; `slot`, `machine`; `layout`, `shares`, `maps`; `lock`, `hold`,
 //! `error`, `file`.
 
+mod activity;
 mod bus;
 mod claim;
 mod doorbell;
@@ -38,6 +39,7 @@ mod terms;
 pub mod times;
 mod why;
 
+pub use activity::{Activity, Doing};
 pub use bus::Bus;
 pub use claim::Tenure;
 pub use doorbell::Doorbell;
@@ -56,5 +58,5 @@ pub use shares::Shares;
 pub use slot::Slot;
 pub use sync::monotonic_nanos;
 pub use tenant::Tenant;
-pub use terms::{Class, ColorState, Direction, Engine, GPUS, Means, SLOTS};
+pub use terms::{Class, ColorState, Direction, Engine, GPUS, Means, SLOTS, SlotSet};
 pub use why::{Passed, Why};

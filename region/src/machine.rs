@@ -9,7 +9,7 @@ use crate::terms::GPUS;
 /// The first eight bytes of every region.
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"MISSILE\x01");
 /// The layout's version. Any change of a field's place, width or meaning raises it.
-pub(crate) const VERSION: u32 = 8;
+pub(crate) const VERSION: u32 = 9;
 
 shared! {
     /// The machine and its arbiter. Written by the arbiter, but for the doorbell and the GPU keys.

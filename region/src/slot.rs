@@ -1,5 +1,6 @@
 //! One tenant's place in the region.
 
+use crate::activity::Activity;
 use crate::claim::{Claim, Tenure};
 use crate::orders::Orders;
 use crate::shared::shared;
@@ -12,6 +13,8 @@ shared! {
         0 pub(crate) claim: Claim,
         /// The tenant's description of itself.
         8 pub tenant: Tenant,
+        /// Whether it has work on a GPU.
+        896 pub activity: Activity,
         /// The arbiter's orders to it.
         4096 pub orders: Orders,
     }
@@ -31,12 +34,14 @@ impl Slot {
     /// Under the slot's lock: begins a tenure in place of one whose image is gone.
     pub(crate) fn begin(&self, pid: u32) -> Tenure {
         self.tenant.clear();
+        self.activity.clear();
         self.claim.take(pid)
     }
 
     /// Arbiter, under the slot's lock: ends the tenure of an image that is gone, with all that it held.
     pub(crate) fn end(&self) {
         self.tenant.clear();
+        self.activity.clear();
         self.orders.clear();
         self.claim.free();
     }

@@ -8,7 +8,7 @@ use crate::why::Passed;
 
 shared! {
     /// A tenant's description of itself. Written by the tenant alone, and cleared under the slot's lock.
-    pub struct Tenant: 848 => {
+    pub struct Tenant: 872 => {
         /// [`Class`]; 0 until the tenant has filled in its part.
         0 pub class: AtomicU32,
         /// Its weight among its class, 1 to 10000.
@@ -45,6 +45,12 @@ shared! {
         624 pub bypassed_by: [AtomicU64; 4],
         /// Calls that passed through, by reason.
         656 pub passed: Passed,
+        /// Launches that waited for latency-sensitive tenants.
+        848 pub holds: AtomicU64,
+        /// Nanoseconds for which they waited, one after another.
+        856 pub held: AtomicU64,
+        /// Launches that went on after the longest wait.
+        864 pub let_go: AtomicU64,
     }
 }
 
@@ -118,6 +124,9 @@ impl Tenant {
             &self.graph_launches,
             &self.maps,
             &self.bypassed,
+            &self.holds,
+            &self.held,
+            &self.let_go,
         ];
         let texts = self.name.iter().chain(&self.bypassed_by);
         for word in counters.into_iter().chain(texts).chain(self.moved.iter().flatten()) {

@@ -131,3 +131,34 @@ coded! {
         Gate = 4 "gate",
     }
 }
+
+/// Some of the region's slots.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SlotSet(pub(crate) u64);
+
+const _: () = assert!(SLOTS <= 64);
+
+impl SlotSet {
+    /// Whether there are none.
+    #[inline]
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl FromIterator<usize> for SlotSet {
+    fn from_iter<T: IntoIterator<Item = usize>>(slots: T) -> Self {
+        SlotSet(slots.into_iter().filter(|&slot| slot < SLOTS).fold(0, |set, slot| set | 1 << slot))
+    }
+}
+
+impl Iterator for SlotSet {
+    type Item = usize;
+
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        let first = self.0.trailing_zeros() as usize;
+        self.0 &= self.0.wrapping_sub(1);
+        (first < SLOTS).then_some(first)
+    }
+}

@@ -25,6 +25,9 @@ pub const GOVERNING_LOOK: Nanos = Nanos::from_millis(50);
 /// look that found nothing is not the last one.
 pub const IMPORTS_LOOK: Nanos = Nanos::from_millis(2_000);
 
+/// The longest time for which a tenant counts as at work after its work is done.
+pub const LONGEST_LINGER: Nanos = Nanos::from_millis(10);
+
 /// The longest time for which the gate holds a copy back that has not its turn: the program's thread waits meanwhile, and
 /// may hold what others need.
 pub const LONGEST_GATED: Nanos = Nanos::from_millis(100);

@@ -1,14 +1,14 @@
 //! The arbiter's life: one loop over the region until it is asked to end.
 
 use crate::error::ArbiterError;
-use crate::members::{DeathWatch, EndOnDrop, Members};
+use crate::members::{DeathWatch, EndOnDrop, Live, Members};
 use crate::publish::{Publisher, Tables, Utilization};
 use crate::recent::Last;
 use crate::share::EngineShare;
 use crate::stop::Stop;
 use crate::times::LOOK;
 use crate::wakeup::{Activity, Pause, Wakeup};
-use region::{Direction, Engine, GPUS, Layout, Region, SLOTS, Shares, monotonic_nanos};
+use region::{Class, Direction, Engine, GPUS, Layout, Region, SLOTS, Shares, SlotSet, monotonic_nanos};
 use std::any::Any;
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -152,6 +152,9 @@ impl<'a> Arbiter<'a> {
                 Pause::Sleep(limit) => bell.sleep(Some(limit), || self.has_news(stop)),
             }
         }
+        for (gpu, class) in layout.header.gpus.iter().flat_map(|gpu| [(gpu, Class::Ls), (gpu, Class::Be)]) {
+            gpu.set_tenants(class, SlotSet::default());
+        }
         // Tenants that still map the region go back to the driver's own slices.
         for (slot, gpu) in layout.slots.iter().flat_map(|slot| (0..GPUS).map(move |gpu| (slot, gpu))) {
             Engine::ALL.into_iter().for_each(|engine| slot.orders.give(gpu, engine, None, None));
@@ -169,6 +172,11 @@ impl<'a> Arbiter<'a> {
             let entry = &layout.header.gpus[gpu];
             if entry.key().is_none() {
                 continue;
+            }
+            for class in [Class::Ls, Class::Be] {
+                let works =
+                    |tenant: &&Live| tenant.class == Some(class) && layout.slots[tenant.slot].activity.is_on(gpu);
+                entry.set_tenants(class, live.iter().filter(works).map(|tenant| tenant.slot).collect());
             }
             for engine in engines {
                 let found = engine.turn(layout, live, now);

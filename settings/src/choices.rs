@@ -1,6 +1,7 @@
 //! The choices that a tenant has: its colour, and how its copies share the bus.
 
 use region::Class;
+use units::Nanos;
 
 /// A tenant's choice of a colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,4 +40,12 @@ pub enum CopyChoice {
     Gate,
     /// As without Missile.
     Off,
+}
+/// The time for which a latency-sensitive tenant counts as at work after its work on the GPU is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Idle {
+    /// As long as the pauses within its requests usually are.
+    Auto,
+    /// This long.
+    Fixed(Nanos),
 }

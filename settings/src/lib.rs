@@ -10,7 +10,7 @@ mod paths;
 mod variables;
 mod words;
 
-pub use choices::{ColorChoice, CopyChoice};
+pub use choices::{ColorChoice, CopyChoice, Idle};
 pub use log::{Log, LogLevel};
 pub use paths::{data_folder, default_region, tables_folder};
 pub use variables::{INTERNAL, Internal, Problem, RunOption, Settings, VARIABLES, Variable};

@@ -1,7 +1,7 @@
 //! The one list of variables. [`Settings`] and its reader are made from it, and outside of this crate `missile run`'s
 //! options and help, `missile doctor`'s check and the table in README.md.
 
-use crate::choices::{ColorChoice, CopyChoice};
+use crate::choices::{ColorChoice, CopyChoice, Idle};
 use crate::log::{Log, LogLevel};
 use crate::paths::default_region;
 use crate::words;
@@ -9,7 +9,7 @@ use region::Class;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::PathBuf;
-use units::Bytes;
+use units::{Bytes, Nanos};
 
 /// One environment variable of a tenant's.
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +69,7 @@ macro_rules! variables {
     ($(
         $field:ident: $type:ty, $read:path;
         $name:literal, $values:literal, $default_text:literal, $default:expr;
-        $meaning:literal $(, --$option:ident $placeholder:literal)?;
+        $meaning:literal $(, --$option:literal $placeholder:literal)?;
     )*) => {
         /// Each variable that a tenant reads, in the order in which they are documented.
         pub const VARIABLES: &[Variable] = &[$(
@@ -78,7 +78,7 @@ macro_rules! variables {
                 values: $values,
                 default: $default_text,
                 meaning: $meaning,
-                option: [$(Some(RunOption { name: stringify!($option), value: $placeholder }),)? None][0],
+                option: [$(Some(RunOption { name: $option, value: $placeholder }),)? None][0],
             },
         )*];
 
@@ -111,15 +111,15 @@ macro_rules! variables {
 variables! {
     class: Class, words::class;
     "MISSILE_CLASS", "ls, be", "be", |_| Class::Be;
-    "latency-sensitive or best-effort", --class "ls|be";
+    "latency-sensitive or best-effort", --"class" "ls|be";
 
     weight: u32, words::weight;
     "MISSILE_WEIGHT", "1 to 10000", "1024", |_| 1024;
-    "share of the bus and of the GPU's time among tenants of its class", --weight "N";
+    "share of the bus and of the GPU's time among tenants of its class", --"weight" "N";
 
     color: ColorChoice, words::color;
     "MISSILE_COLOR", "auto, on, a colour number, off", "auto", |_| ColorChoice::Auto;
-    "DRAM channels that its memory lies on (auto: all where colours are sides of the L2)", --color "auto|on|N|off";
+    "DRAM channels that its memory lies on (auto: all where colours are sides of the L2)", --"color" "auto|on|N|off";
 
     color_min: Bytes, words::size;
     "MISSILE_COLOR_MIN", "a size such as 2M", "2M", |_| Bytes::mib(2);
@@ -132,7 +132,22 @@ variables! {
     copies: CopyChoice, words::copies;
     "MISSILE_COPIES", "on, gate, off", "on", |_| CopyChoice::On;
     "way in which its copies share the bus (time slices of the copy engines, a gate on the host, none)",
-    --copies "on|gate|off";
+    --"copies" "on|gate|off";
+
+    hold_max: Nanos, words::hold;
+    "MISSILE_HOLD_MAX_MS", "0 to 10000", "250", |_| Nanos::from_millis(250);
+    "longest time in milliseconds for which a best-effort launch waits for latency-sensitive work under MPS (0: never)",
+    --"hold-max-ms" "N";
+
+    ahead: Nanos, words::ahead;
+    "MISSILE_AHEAD_US", "20 to 100000", "100", |_| Nanos::from_micros(100);
+    "work in microseconds that a best-effort tenant may have queued under MPS beside latency-sensitive ones",
+    --"ahead-us" "N";
+
+    idle: Idle, words::idle;
+    "MISSILE_IDLE_US", "auto, 0 to 10000", "auto", |_| Idle::Auto;
+    "time in microseconds for which a latency-sensitive tenant counts as at work after its work is done",
+    --"idle-us" "auto|N";
 
     table: Option<PathBuf>, words::file;
     "MISSILE_TABLE", "a file", "by GPU UUID in the data folder", |_| None;

@@ -1,11 +1,11 @@
 //! Values as operators write them. Each function returns `None` for text that is no such value.
 
-use crate::choices::{ColorChoice, CopyChoice};
+use crate::choices::{ColorChoice, CopyChoice, Idle};
 use crate::log::{Log, LogLevel};
 use region::Class;
 use std::ffi::OsStr;
 use std::path::PathBuf;
-use units::Bytes;
+use units::{Bytes, Nanos};
 
 /// `ls` or `be`.
 pub(crate) fn class(text: &OsStr) -> Option<Class> {
@@ -34,6 +34,24 @@ pub(crate) fn copies(text: &OsStr) -> Option<CopyChoice> {
         "gate" => Some(CopyChoice::Gate),
         "off" => Some(CopyChoice::Off),
         _ => None,
+    }
+}
+
+/// The longest hold of a launch, in milliseconds.
+pub(crate) fn hold(text: &OsStr) -> Option<Nanos> {
+    number(text.to_str()?, 0, 10_000).map(|millis| Nanos::from_millis(millis.into()))
+}
+
+/// The time of work ahead, in microseconds.
+pub(crate) fn ahead(text: &OsStr) -> Option<Nanos> {
+    number(text.to_str()?, 20, 100_000).map(|micros| Nanos::from_micros(micros.into()))
+}
+
+/// `auto`, or a time in microseconds.
+pub(crate) fn idle(text: &OsStr) -> Option<Idle> {
+    match text.to_str()? {
+        "auto" => Some(Idle::Auto),
+        text => number(text, 0, 10_000).map(|micros| Idle::Fixed(Nanos::from_micros(micros.into()))),
     }
 }
 

@@ -1,5 +1,13 @@
 //! The hook for each class and kind of governed function.
 
+/// The stream of a call: `of!(args name)`.
+macro_rules! of {
+    ($args:ident $name:ident) => {
+        Stream { handle: $args.stream, null: NullStream::of(stringify!($name)) }
+    };
+}
+pub(crate) use of;
+
 /// Governs one call: `govern!(class kind name, forward, args)`. `forward` calls the driver with the caller's arguments,
 /// which `args` has by the names that the table gives them.
 ///
@@ -73,35 +81,85 @@ macro_rules! govern {
     (context peer $name:ident $forward:ident $args:ident) => {
         memory::share::peers($forward)
     };
-    // In the order of a stream or not, a copy is counted as it is submitted.
-    (copy h2d_async $($call:tt)*) => { govern!(copy h2d $($call)*) };
-    (copy d2h_async $($call:tt)*) => { govern!(copy d2h $($call)*) };
-    (copy d2d_async $($call:tt)*) => { govern!(copy d2d $($call)*) };
-    (copy unified_async $($call:tt)*) => { govern!(copy unified $($call)*) };
-    (copy hinted $($call:tt)*) => { govern!(copy unified $($call)*) };
-    (copy shaped_async $($call:tt)*) => { govern!(copy shaped $($call)*) };
-    (copy h2a_async $($call:tt)*) => { govern!(copy h2d $($call)*) };
+    // In the order of a stream, a copy is work that is under way when the call returns; else it is done by then.
+    (copy h2d_async $name:ident $forward:ident $args:ident) => {{
+        let $forward = || activity::giving(of!($args $name), $forward);
+        govern!(@copy h2d $name $forward $args)
+    }};
+    (copy d2h_async $name:ident $forward:ident $args:ident) => {{
+        let $forward = || activity::giving(of!($args $name), $forward);
+        govern!(@copy d2h $name $forward $args)
+    }};
+    (copy d2d_async $name:ident $forward:ident $args:ident) => {{
+        let $forward = || activity::giving(of!($args $name), $forward);
+        govern!(@copy d2d $name $forward $args)
+    }};
+    (copy unified_async $name:ident $forward:ident $args:ident) => {{
+        let $forward = || activity::giving(of!($args $name), $forward);
+        govern!(@copy unified $name $forward $args)
+    }};
+    (copy hinted $name:ident $forward:ident $args:ident) => {{
+        let $forward = || activity::giving(of!($args $name), $forward);
+        govern!(@copy unified $name $forward $args)
+    }};
+    (copy shaped_async $name:ident $forward:ident $args:ident) => {{
+        let $forward = || activity::giving(of!($args $name), $forward);
+        govern!(@copy shaped $name $forward $args)
+    }};
+    (copy h2a_async $name:ident $forward:ident $args:ident) => {{
+        let $forward = || activity::giving(of!($args $name), $forward);
+        govern!(@copy h2d $name $forward $args)
+    }};
+    (copy a2h_async $name:ident $forward:ident $args:ident) => {{
+        let $forward = || activity::giving(of!($args $name), $forward);
+        govern!(@copy d2h $name $forward $args)
+    }};
+    (copy peer_async $name:ident $forward:ident $args:ident) => {{
+        let $forward = || activity::giving(of!($args $name), $forward);
+        govern!(@copy d2d $name $forward $args)
+    }};
+    (copy peer_box_async $name:ident $forward:ident $args:ident) => {{
+        let $forward = || activity::giving(of!($args $name), $forward);
+        govern!(@copy shaped $name $forward $args)
+    }};
     (copy h2a $($call:tt)*) => { govern!(copy h2d $($call)*) };
-    (copy a2h_async $($call:tt)*) => { govern!(copy d2h $($call)*) };
     (copy a2h $($call:tt)*) => { govern!(copy d2h $($call)*) };
-    (copy peer_async $($call:tt)*) => { govern!(copy d2d $($call)*) };
     (copy peer $($call:tt)*) => { govern!(copy d2d $($call)*) };
     (copy array $($call:tt)*) => { govern!(copy d2d $($call)*) };
-    (copy peer_box_async $($call:tt)*) => { govern!(copy shaped $($call)*) };
     (copy peer_box $($call:tt)*) => { govern!(copy shaped $($call)*) };
-    (copy h2d $name:ident $forward:ident $args:ident) => {
+    (copy h2d $name:ident $forward:ident $args:ident) => {{
+        let $forward = || activity::giving_and_waiting(NullStream::of(stringify!($name)), $forward);
+        govern!(@copy h2d $name $forward $args)
+    }};
+    (copy d2h $name:ident $forward:ident $args:ident) => {{
+        let $forward = || activity::giving_and_waiting(NullStream::of(stringify!($name)), $forward);
+        govern!(@copy d2h $name $forward $args)
+    }};
+    (copy d2d $name:ident $forward:ident $args:ident) => {{
+        let $forward = || activity::giving_and_waiting(NullStream::of(stringify!($name)), $forward);
+        govern!(@copy d2d $name $forward $args)
+    }};
+    (copy unified $name:ident $forward:ident $args:ident) => {{
+        let $forward = || activity::giving_and_waiting(NullStream::of(stringify!($name)), $forward);
+        govern!(@copy unified $name $forward $args)
+    }};
+    (copy shaped $name:ident $forward:ident $args:ident) => {{
+        let $forward = || activity::giving_and_waiting(NullStream::of(stringify!($name)), $forward);
+        govern!(@copy shaped $name $forward $args)
+    }};
+    (@copy h2d $name:ident $forward:ident $args:ident) => {
         copies::over($forward, Direction::H2d, $args.bytes)
     };
-    (copy d2h $name:ident $forward:ident $args:ident) => {
+    (@copy d2h $name:ident $forward:ident $args:ident) => {
         copies::over($forward, Direction::D2h, $args.bytes)
     };
-    (copy d2d $name:ident $forward:ident $args:ident) => {
+    (@copy d2d $name:ident $forward:ident $args:ident) => {
         copies::within($forward, $args.bytes)
     };
-    (copy unified $name:ident $forward:ident $args:ident) => {
+    (@copy unified $name:ident $forward:ident $args:ident) => {
         copies::unified($forward, $args.dst, $args.src, $args.bytes)
     };
-    (copy shaped $name:ident $forward:ident $args:ident) => {
+    (@copy shaped $name:ident $forward:ident $args:ident) => {
         // SAFETY: the caller's own description.
         unsafe { copies::shaped($forward, $args.copy) }
     };
@@ -132,13 +190,24 @@ macro_rules! govern {
         copies::destroy_exec($forward, $args.exec)
     };
     (graph launch $name:ident $forward:ident $args:ident) => {
-        launches::graph(|| copies::graph($forward, $args.exec))
+        launches::graph(of!($args $name), $args.exec, || copies::graph($forward, $args.exec))
     };
     (launch kernel $name:ident $forward:ident $args:ident) => {
-        launches::kernel($forward)
+        launches::kernel(of!($args $name), $args.f, [$args.gx, $args.gy, $args.gz], $forward)
     };
-    (launch kernels $name:ident $forward:ident $args:ident) => {
-        launches::kernel($forward)
+    (launch cooperative $($call:tt)*) => { govern!(launch kernel $($call)*) };
+    (launch configured $name:ident $forward:ident $args:ident) => {
+        // SAFETY: the caller's own description.
+        unsafe { launches::configured(NullStream::of(stringify!($name)), $args.config, $args.f, $forward) }
+    };
+    (launch legacy $name:ident $forward:ident $args:ident) => {
+        launches::kernel(Stream::LEGACY, $args.f, [0; 3], $forward)
+    };
+    (launch legacy_async $name:ident $forward:ident $args:ident) => {
+        launches::kernel(of!($args $name), $args.f, [0; 3], $forward)
+    };
+    (launch many $name:ident $forward:ident $args:ident) => {
+        launches::many($forward)
     };
     (stream begin_capture $name:ident $forward:ident $args:ident) => {
         capture::begin($args.stream, NullStream::of(stringify!($name)), $forward)
@@ -147,7 +216,22 @@ macro_rules! govern {
         capture::end($args.stream, NullStream::of(stringify!($name)), $forward)
     };
     (stream destroy $name:ident $forward:ident $args:ident) => {
-        capture::stream_destroyed($args.stream, $forward)
+        activity::destroyed($args.stream, || capture::stream_destroyed($args.stream, $forward))
+    };
+    (stream wait $name:ident $forward:ident $args:ident) => {
+        activity::stream(of!($args $name), $forward)
+    };
+    (event record $name:ident $forward:ident $args:ident) => {
+        activity::record($args.event, of!($args $name), $forward)
+    };
+    (event wait $name:ident $forward:ident $args:ident) => {
+        activity::event($args.event, $forward)
+    };
+    (context wait $name:ident $forward:ident $args:ident) => {
+        activity::context(None, $forward)
+    };
+    (context wait_given $name:ident $forward:ident $args:ident) => {
+        activity::context(Some($args.ctx), $forward)
     };
     (context create $name:ident $forward:ident $args:ident) => {
         // SAFETY: the caller's own place for the handle.
@@ -158,16 +242,16 @@ macro_rules! govern {
         unsafe { contexts::retained($args.ctx, $args.device, $forward) }
     };
     (context destroy $name:ident $forward:ident $args:ident) => {
-        contexts::destroyed($args.ctx, $forward)
+        activity::context_ended(|| contexts::destroyed($args.ctx, $forward))
     };
     (context detach $name:ident $forward:ident $args:ident) => {
-        contexts::detached($args.ctx, $forward)
+        activity::context_ended(|| contexts::detached($args.ctx, $forward))
     };
     (context release $name:ident $forward:ident $args:ident) => {
-        contexts::released($args.device, $forward)
+        activity::context_ended(|| contexts::released($args.device, $forward))
     };
     (context release_green $name:ident $forward:ident $args:ident) => {
-        contexts::green_destroyed($args.green, $forward)
+        activity::context_ended(|| contexts::green_destroyed($args.green, $forward))
     };
     ($class:ident $kind:ident $name:ident $forward:ident $args:ident) => {
         $forward()

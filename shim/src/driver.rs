@@ -4,5 +4,7 @@ pub(crate) mod calls;
 pub(crate) mod capture;
 pub(crate) mod contexts;
 pub(crate) mod loader;
+pub(crate) mod null_stream;
 pub(crate) mod objects;
 pub(crate) mod query;
+pub(crate) mod streams;

@@ -4,13 +4,14 @@
 //! inside another, call it; otherwise let the hook of its class and kind decide ([`crate::dispatch`]).
 
 use crate::copies::hooks as copies;
-use crate::dispatch::govern;
-use crate::driver::capture::{self, NullStream};
-use crate::driver::{calls, contexts};
+use crate::dispatch::{govern, of};
+use crate::driver::null_stream::NullStream;
+use crate::driver::{calls, capture, contexts};
 use crate::intercept::dlsym::{self as look_up, Route};
 use crate::intercept::names::Hooks;
 use crate::launches::hooks as launches;
 use crate::memory::hooks as memory;
+use crate::tenant::activity::{self, Stream};
 use crate::tenant::reentry;
 use abi::cuda::*;
 use region::Direction;

@@ -110,15 +110,16 @@ abi::governed_functions!(table);
 declare! {
     cuCtxGetCurrent(*mut CUcontext);
     cuCtxGetDevice(*mut CUdevice);
-    cuCtxSynchronize();
     cuDeviceGetCount(*mut c_int);
+    cuDeviceGetAttribute(*mut c_int, c_int, CUdevice);
     cuDeviceGetUuid_v2(*mut [u8; 16], CUdevice);
     cuDevicePrimaryCtxGetState(CUdevice, *mut c_uint, *mut c_int);
     cuGraphChildGraphNodeGetGraph(CUgraphNode, *mut CUgraph);
     cuGraphGetNodes(CUgraph, *mut CUgraphNode, *mut usize);
     cuGraphMemcpyNodeGetParams(CUgraphNode, *mut CUDA_MEMCPY3D);
     cuGraphNodeGetType(CUgraphNode, *mut c_uint);
+    cuMemHostGetDevicePointer_v2(*mut CUdeviceptr, *mut c_void, c_uint);
     cuStreamGetCtx(CUstream, *mut CUcontext);
     cuStreamIsCapturing(CUstream, *mut c_uint);
-    cuStreamSynchronize(CUstream);
+    cuStreamWriteValue32_v2(CUstream, CUdeviceptr, u32, c_uint);
 }

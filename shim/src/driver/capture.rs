@@ -4,28 +4,11 @@
 //! tells of one stream only, so every capture is entered as it begins, under a name that means the same in every thread,
 //! and goes when it ends, or with its stream or context.
 
+use super::null_stream::NullStream;
 use super::objects::{Capture, CapturedStream, Generation, OBJECTS, free};
-use super::{calls, query};
+use super::{calls, query, streams};
 use crate::base::shield;
 use abi::cuda::*;
-
-/// The default stream that a null handle means, by the spelling of the function that was called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NullStream {
-    Legacy,
-    OfThread,
-}
-
-impl NullStream {
-    /// The null stream of a function of this name: the thread's own in the `_ptsz` spelling.
-    pub(crate) const fn of(function: &str) -> Self {
-        let name = function.as_bytes();
-        match name {
-            [.., b'_', b'p', b't', b's', b'z'] => NullStream::OfThread,
-            _ => NullStream::Legacy,
-        }
-    }
-}
 
 /// The name for a stream, given by a handle on this thread. `None` for the legacy stream, which cannot be captured
 /// (cuda.h: `cuStreamBeginCapture`).
@@ -68,7 +51,7 @@ pub(crate) fn begin(stream: CUstream, null: NullStream, forward: impl FnOnce() -
         enter(name, capture);
         Some((name, capture))
     });
-    let result = forward();
+    let result = streams::quiet(forward);
     if let Some((name, capture)) = entered.flatten() {
         shield::shielded(|| match result {
             CUDA_SUCCESS => enter(name, capture),
@@ -103,7 +86,7 @@ fn settle(name: CapturedStream) {
 
 /// A stream is to be destroyed, and a capture in it with it.
 pub(crate) fn stream_destroyed(stream: CUstream, forward: impl FnOnce() -> CUresult) -> CUresult {
-    free(&OBJECTS.captures, CapturedStream::Made(stream), forward)
+    free(&OBJECTS.captures, CapturedStream::Made(stream), || streams::quiet(forward))
 }
 
 /// The captures in a context, as they were looked at.
@@ -126,6 +109,16 @@ impl Seen {
 /// Whether any capture goes on in this process.
 pub(crate) fn any() -> bool {
     OBJECTS.captures.retain(|name, _| goes_on(name))
+}
+
+/// Whether a stream is being captured, also one that others led into a capture.
+pub(crate) fn includes(stream: CUstream, null: NullStream) -> bool {
+    match (stream, null) {
+        // Asking for it ends a capture that goes on beside it.
+        (CUstream::NULL, NullStream::Legacy) | (CUstream::LEGACY, _) => false,
+        (CUstream::NULL, NullStream::OfThread) => is_captured(CUstream::PER_THREAD),
+        (made, _) => is_captured(made),
+    }
 }
 
 /// Whether a capture goes on in a stream whose entry is there. A stream of another thread's own cannot be asked about.
@@ -178,11 +171,5 @@ mod tests {
     fn the_legacy_stream_has_no_name_since_it_cannot_be_captured() {
         assert_eq!(name(CUstream::NULL, NullStream::Legacy, 1, HERE), None);
         assert_eq!(name(CUstream::LEGACY, NullStream::OfThread, 1, HERE), None);
-    }
-
-    #[test]
-    fn the_spelling_of_a_function_says_what_its_null_stream_is() {
-        assert_eq!(NullStream::of("cuStreamBeginCapture_v2_ptsz"), NullStream::OfThread);
-        assert_eq!(NullStream::of("cuStreamBeginCapture_v2"), NullStream::Legacy);
     }
 }

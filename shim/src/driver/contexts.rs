@@ -2,7 +2,7 @@
 
 use super::capture;
 use super::objects::{Context, OBJECTS, free};
-use super::query;
+use super::{query, streams};
 use crate::base::shield::shielded;
 use abi::cuda::*;
 
@@ -41,7 +41,7 @@ pub(crate) unsafe fn retained(place: *mut CUcontext, device: CUdevice, forward: 
 /// A context is to be destroyed, with the captures in it.
 pub(crate) fn destroyed(context: CUcontext, forward: impl FnOnce() -> CUresult) -> CUresult {
     let captures = shielded(|| capture::within(context)).unwrap_or_default();
-    let result = free(&OBJECTS.contexts, context, forward);
+    let result = free(&OBJECTS.contexts, context, || streams::quiet(forward));
     if result == CUDA_SUCCESS {
         shielded(|| captures.forget());
     }
@@ -72,7 +72,7 @@ pub(crate) fn released(device: CUdevice, forward: impl FnOnce() -> CUresult) -> 
         let primary = OBJECTS.contexts.matching(|_, known| known.primary_of == Some(device));
         primary.into_iter().map(|(context, at)| (context, at, capture::within(context))).collect::<Vec<_>>()
     });
-    let result = forward();
+    let result = streams::quiet(forward);
     if result == CUDA_SUCCESS {
         shielded(|| {
             if query::primary_is_active(device) == Some(false) {
@@ -89,7 +89,7 @@ pub(crate) fn released(device: CUdevice, forward: impl FnOnce() -> CUresult) -> 
 /// A green context is to be destroyed, with the captures in it.
 pub(crate) fn green_destroyed(green: CUgreenCtx, forward: impl FnOnce() -> CUresult) -> CUresult {
     let captures = shielded(|| query::context_of_green(green).map(capture::within)).flatten();
-    let result = forward();
+    let result = streams::quiet(forward);
     if result == CUDA_SUCCESS {
         shielded(|| captures.unwrap_or_default().forget());
     }

@@ -59,6 +59,17 @@ pub(crate) fn devices() -> c_int {
     }
 }
 
+/// cuda.h: `CU_DEVICE_ATTRIBUTE_MPS_ENABLED`, since CUDA 12.5.
+const MPS_ENABLED: c_int = 133;
+
+/// Whether this process is a client of MPS; `None` where the driver does not say.
+pub(crate) fn is_under_mps() -> Option<bool> {
+    let mut value = 0;
+    // SAFETY: the function writes a number.
+    let asked = unsafe { calls::cuDeviceGetAttribute.get()?(&mut value, MPS_ENABLED, current_device()?) };
+    (asked == CUDA_SUCCESS).then_some(value != 0)
+}
+
 /// The UUID of a device.
 pub(crate) fn uuid(device: CUdevice) -> Option<[u8; 16]> {
     let mut uuid = [0; 16];
@@ -110,6 +121,25 @@ pub(crate) fn synchronize_current() -> Result<(), CUresult> {
     let wait = calls::cuCtxSynchronize.get().ok_or(CUDA_ERROR_NOT_FOUND)?;
     // SAFETY: the function takes nothing.
     checked(unsafe { wait() })
+}
+
+/// Whether all work of a stream of a context is done, asked without harm to a capture that another thread may begin;
+/// `None` where the driver does not say.
+pub(crate) fn is_done(context: CUcontext, stream: CUstream) -> Option<bool> {
+    let (push, pop) = (calls::cuCtxPushCurrent_v2.get()?, calls::cuCtxPopCurrent_v2.get()?);
+    let ask = calls::cuStreamQuery.get()?;
+    // SAFETY: the driver refuses a context that is none.
+    checked(unsafe { push(context) }).ok()?;
+    // SAFETY: the caller sees to it that the stream lives.
+    let answer = unsafe { ask(stream) };
+    let mut popped = CUcontext::NULL;
+    // SAFETY: the function writes a handle.
+    checked(unsafe { pop(&mut popped) }).ok()?;
+    match answer {
+        CUDA_SUCCESS => Some(true),
+        CUDA_ERROR_NOT_READY => Some(false),
+        _ => None,
+    }
 }
 
 /// Copies from an allocation of the current context's; done as it returns.

@@ -1,4 +1,5 @@
-//! The library's one thread: it follows the arbiter's orders, and looks for calls past the library.
+//! The library's one thread: it follows the arbiter's orders, looks for calls past the library, and asks the driver about
+//! work that the program does not wait for.
 //!
 //! It starts after the process joined and sleeps on the futex of its orders. While anything is other than the driver's own
 //! it looks whether the arbiter lives twenty times a second: once that is dead, the driver's own slices come back, nobody
@@ -11,6 +12,7 @@ use crate::intercept::bypass::Imports;
 use crate::memory;
 use crate::rm::groups;
 use crate::slices::{Applier, Turn};
+use crate::tenant::activity::{self, Unasked};
 use crate::tenant::membership::{self, Joined};
 use region::times::{GOVERNING_LOOK, RESTING_LOOK};
 use region::{Region, monotonic_nanos};
@@ -29,6 +31,7 @@ pub(crate) fn begin() {
 fn run() {
     let mut applier = Applier::default();
     let mut imports = Imports::default();
+    let mut unasked = Unasked::default();
     let mut looked = Nanos::ZERO;
     while let Some(joined) = membership::joined() {
         let now = Nanos::new(monotonic_nanos());
@@ -50,7 +53,9 @@ fn run() {
         if groups::take_news() || (!alive && rejoin(joined)) {
             continue;
         }
-        let longest = Duration::from(if changed { GOVERNING_LOOK } else { RESTING_LOOK });
+        let longest = if changed { GOVERNING_LOOK } else { RESTING_LOOK };
+        let asking = shield::shielded(|| unasked.look(joined, now)).flatten();
+        let longest = Duration::from(asking.map_or(longest, |soon| soon.min(longest)));
         let until_next = next.map_or(longest, |next| next.saturating_sub(Nanos::new(monotonic_nanos())).into());
         orders.wait(seen, until_next.min(longest));
     }
@@ -60,6 +65,7 @@ fn run() {
 fn rejoin(joined: &Joined) -> bool {
     let is_new = Region::open(&joined.settings.region).is_ok_and(|region| region.arbiter_is_alive());
     let Some(new) = is_new.then(|| membership::enter(joined.settings.clone()).ok()).flatten() else { return false };
+    activity::moved();
     memory::color::settle(new, 0);
     memory::account::moved_to(joined, new);
     info!("joined the new region as tenant {}", new.slot);

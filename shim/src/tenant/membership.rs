@@ -3,7 +3,7 @@
 use super::gpus::Gpus;
 use crate::base::{fork, log, shield};
 use crate::driver::query;
-use region::{ColorState, Hold, JoinError, OpenError, Region, Slot, Tenant, Why};
+use region::{Activity, ColorState, Hold, JoinError, OpenError, Region, Slot, Tenant, Why};
 use settings::{CopyChoice, Settings};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 
@@ -24,6 +24,12 @@ impl Joined {
 
     pub(crate) fn tenant(&self) -> &Tenant {
         &self.slot().tenant
+    }
+
+    /// Its word about whether it has work.
+    #[inline]
+    pub(crate) fn activity(&self) -> &Activity {
+        &self.slot().activity
     }
 
     /// Whether the arbiter has taken this tenant in.
@@ -52,11 +58,9 @@ pub(crate) fn joined() -> Option<&'static Joined> {
 
 /// Counts one piece of work that was submitted.
 #[inline]
-pub(crate) fn submitted(counter: impl FnOnce(&Tenant) -> &AtomicU64) {
-    if let Some(joined) = joined() {
-        counter(joined.tenant()).fetch_add(1, Ordering::Relaxed);
-        joined.region.layout().header.doorbell.nudge();
-    }
+pub(crate) fn submitted(joined: &Joined, counter: impl FnOnce(&Tenant) -> &AtomicU64) {
+    counter(joined.tenant()).fetch_add(1, Ordering::Relaxed);
+    joined.region.layout().header.doorbell.nudge();
 }
 
 /// Counts one governed call that passed through.

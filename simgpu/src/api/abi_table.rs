@@ -3,7 +3,9 @@
 use abi::cuda::*;
 use std::ffi::{c_char, c_int, c_uint, c_void};
 
-use super::{arrays::*, capture::*, context::*, copy::*, current::*, device::*, graph::*, green::*, host_memory::*};
+use super::{
+    arrays::*, capture::*, context::*, copy::*, current::*, device::*, event::*, graph::*, green::*, host_memory::*,
+};
 use super::{
     init::*, launch::*, legacy::*, limits::*, managed::*, memory::*, peers::*, pool::*, resolve::*, sharing::*,
 };

@@ -54,6 +54,12 @@ impl<K: Copy + Eq + Hash, V> Table<K, V> {
         self.count.load(Ordering::Relaxed) == 0
     }
 
+    /// Whether there is one entry at most.
+    #[inline]
+    pub(crate) fn is_one_at_most(&self) -> bool {
+        self.count.load(Ordering::Relaxed) <= 1
+    }
+
     /// Enters an object that the driver made, in the place of one whose end was not seen.
     pub(crate) fn insert(&self, key: K, value: V) {
         self.with(|entries, made| {

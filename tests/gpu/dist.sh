@@ -61,10 +61,12 @@ done
 for source in churn.c memory.h; do
     install -D -p -m 644 "tests/coloring/$source" "dist/tests/gpu/coloring/$source"
 done
-install -D -p -m 644 tests/paths/cuda.h dist/tests/gpu/paths/cuda.h
+for source in tests/paths/* tests/manners/*; do
+    install -D -p -m 644 "$source" "dist/tests/gpu/${source#tests/}"
+done
 if command -v cc >/dev/null; then
     mkdir -p dist/programs
-    for program in copier flags; do
+    for program in copier flags busy; do
         cc -O2 -pthread -s "tests/gpu/programs/$program.c" -o "dist/programs/$program" -ldl
     done
 fi

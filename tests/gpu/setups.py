@@ -52,14 +52,15 @@ class Setup:
     ground: Ground
     programs: ExitStack
 
-    def start(self, name, command, kind="be", weight=None):
-        """Starts a program; where the setup is governed, as a tenant of that class and weight."""
+    def start(self, name, command, kind="be", weight=None, flags=(), env=()):
+        """Starts a program; where the setup is governed, as a tenant of that class and weight, with these flags."""
         words = self.ground.bare(command)
         if self.governed:
             # Memory stays where the driver puts it: only the turns on the GPU are measured.
-            flags = ["--color", "off"] + (["--weight", str(weight)] if weight else [])
-            words = self.ground.governed(command, kind, flags)
-        program = self.programs.enter_context(self.ground.start(f"{name}-{self.name}", words, self.env))
+            weighed = ["--weight", str(weight)] if weight else []
+            words = self.ground.governed(command, kind, ["--color", "off", *weighed, *flags])
+        program = self.ground.start(f"{name}-{self.name}", words, {**self.env, **dict(env)})
+        self.programs.enter_context(program)
         program.governed = self.governed
         return program
 

@@ -11,8 +11,16 @@ Figures are medians over `--rounds` windows of `--seconds`:
     LS busy         the part of the time in which the server alone serves a request, at the same rate
     BE efficiency   BE part / (1 - LS busy)
 
-With `--two-be KIND:WEIGHT,KIND:WEIGHT` two jobs of these weights run beside the server instead. The last lines name the
-governed pairs beyond the bounds. `--json` keeps every window. With `--limit` the measurement ends in so many seconds, with
+Instead of pairs it measures, with
+
+    --two-be KIND:WEIGHT,KIND:WEIGHT    two jobs of these weights beside the server
+    --slo FACTOR,FACTOR                 targets, and with --switch KIND:KIND a job that changes (colocate_slo.py)
+    --groups N,N                        so many servers beside as many jobs (colocate_groups.py)
+    --alone                             servers and jobs alone, governed against bare (colocate_alone.py)
+
+With `--curve FLAG=VALUE:VALUE` governed jobs run with each value of a flag of `missile run` as well, as setups of their own.
+
+The last lines name the governed pairs beyond the bounds: under MPS these go by how long the job's longest kernel takes. `--json` keeps every window. With `--limit` the measurement ends in so many seconds, with
 what was measured until then. The exit code is 1 where something failed or was left out.
 """
 import argparse
@@ -20,17 +28,19 @@ import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import colocate_alone
+import colocate_groups
 import colocate_report as report
-from harness import Failed, Skipped, script
-from setups import GROUPS, SETUPS, Clock, Job, OutOfTime, Server, end, load, opened, together
+import colocate_slo
+from colocate_tenants import (
+    KINDS, LOADS, MORE_LOADS, START_SECONDS, comma_separated, imported, longest_us, numbers, rates, rates_of, start_jobs,
+    start_servers,
+)
+from harness import Failed, Skipped
+from setups import GROUPS, SETUPS, Clock, OutOfTime, end, load, opened, together
 
-LOADS = ("bert-graph", "resnet50-graph", "bert-eager")
-KINDS = ("copy", "gemm4096", "gemm16384", "decode", "train")
-# Requests a second, unless `--rate` says otherwise: eager ones take several times as long.
-RATES = {"graph": 200.0, "eager": 60.0}
 # Shares of two jobs may come in long turns.
 TWO_SECONDS = 1.5
-START_SECONDS = 180
 
 
 @dataclass
@@ -47,6 +57,8 @@ class Pair:
     # What the job did beside the server, and alone.
     work: list = field(default_factory=list)
     be_alone: list = field(default_factory=list)
+    # The longest operation of the job's step; `None` where that is not known.
+    kernel_us: float = None
 
 
 @dataclass
@@ -74,18 +86,14 @@ class Results:
     twos: list = field(default_factory=list)
     # {(kind, depth, setup): windows}
     jobs_alone: dict = field(default_factory=dict)
+    # Of other parts: {part: rows for the JSON}, and tables.
+    other: dict = field(default_factory=dict)
+    tables: list = field(default_factory=list)
     problems: list = field(default_factory=list)
 
-
-def comma_separated(choices):
-    def parse(text):
-        words = [word for word in text.split(",") if word]
-        for word in words:
-            if word not in choices:
-                raise argparse.ArgumentTypeError(f"{word} is not one of {', '.join(choices)}")
-        return words
-
-    return parse
+    def table(self, title, rows, headings):
+        """Keeps a table for the end."""
+        self.tables.append(f"{title}\n{report.harness.table(rows, headings)}")
 
 
 def two_jobs(text):
@@ -96,25 +104,55 @@ def two_jobs(text):
     return [(kind, int(weight)) for kind, _, weight in jobs]
 
 
+def flag_values(text):
+    """(flag, values) from FLAG=VALUE:VALUE."""
+    flag, _, values = text.partition("=")
+    if not flag or not values:
+        raise argparse.ArgumentTypeError(f"{text} is not FLAG=VALUE:VALUE")
+    return flag, values.split(":")
+
+
+def varied(setups, curve):
+    """The setups, and each governed one with each value of a flag."""
+    flag, values = curve or ("", [])
+    more = [setup.varied(flag, value) for setup in setups.values() if setup.governed for value in values]
+    return {**setups, **{setup.name: setup for setup in more}}
+
+
+def two_kinds(text):
+    """[kind, kind] from KIND:KIND."""
+    kinds = text.split(":")
+    if len(kinds) != 2 or any(kind not in KINDS for kind in kinds):
+        raise argparse.ArgumentTypeError(f"{text} is not KIND:KIND")
+    return kinds
+
+
 def parsed(words=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("dist", type=Path, nargs="?", default=Path("dist"))
     parser.add_argument("--out", type=Path, default=Path("colocate"))
-    parser.add_argument("--ls", type=comma_separated(LOADS + ("resnet50-eager",)), default=list(LOADS))
+    parser.add_argument("--ls", type=comma_separated(LOADS + MORE_LOADS), default=list(LOADS))
     parser.add_argument("--be", type=comma_separated(KINDS), default=list(KINDS))
     parser.add_argument("--two-be", type=two_jobs, metavar="KIND:WEIGHT,KIND:WEIGHT")
-    parser.add_argument("--depths", type=lambda text: [int(word) for word in text.split(",")], default=[2, 12])
+    parser.add_argument("--slo", type=numbers(float), metavar="FACTOR,FACTOR", help="targets, one server for each")
+    parser.add_argument("--switch", type=two_kinds, metavar="KIND:KIND", help="with --slo: a job that changes its kind")
+    parser.add_argument("--groups", type=numbers(int), metavar="N,N", help="so many servers beside as many jobs")
+    parser.add_argument("--curve", type=flag_values, metavar="FLAG=VALUE:VALUE", help="governed jobs with each value as well")
+    parser.add_argument("--alone", action="store_true", help="servers and jobs alone, governed against bare")
+    parser.add_argument("--settle", type=float, default=4, metavar="SECONDS", help="with --slo: before it is measured")
+    parser.add_argument("--depths", type=numbers(int), default=[2, 12])
     parser.add_argument("--setups", type=comma_separated(SETUPS), default=["stock", "governed"])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=0.6)
-    parser.add_argument("--rate", type=float, help="requests a second of every load")
+    parser.add_argument("--rate", type=rates, metavar="[LOAD=]RATE:RATE,…", help="requests a second, of every load or one")
     parser.add_argument("--limit", type=float, default=float("inf"), metavar="SECONDS")
     parser.add_argument("--json", type=Path, metavar="FILE")
-    return parser.parse_args(words)
-
-
-def rate_of(name, options):
-    return options.rate or RATES[name.split("-")[1]]
+    options = parser.parse_args(words)
+    if options.switch and not options.slo:
+        parser.error("--switch needs --slo")
+    if sum(map(bool, (options.slo, options.groups, options.alone, options.two_be))) > 1:
+        parser.error("--slo, --groups, --alone and --two-be are measured one at a time")
+    return options
 
 
 def alone_in(index, rounds):
@@ -144,22 +182,6 @@ def measure_beside(cases, servers, jobs, options, clock, seconds):
             case.work.append(work if len(work) > 1 else work[0])
 
 
-def start_jobs(setups, name, kind, weight=None):
-    """A job in each setup. They import PyTorch now and use the GPU when they are asked to."""
-    command = script("colocate_be.py", kind)
-    return {setup: Job(place.start(f"be-{name}", command, "be", weight)) for setup, place in setups.items()}
-
-
-def start_servers(setups, loads):
-    command = script("colocate_ls.py", ",".join(loads))
-    return {setup: Server(place.start("ls", command, "ls")) for setup, place in setups.items()}
-
-
-def imported(tenants, clock):
-    for tenant in tenants:
-        tenant.answer(clock.at_most(START_SECONDS))
-
-
 def jobs_alone(kind, jobs, options, clock, results):
     """The rates of a job alone in each setup, by turns."""
     for depth in options.depths:
@@ -173,12 +195,14 @@ def jobs_alone(kind, jobs, options, clock, results):
 def measure_kind(kind, jobs, servers, options, clock, results):
     """All pairs with one kind of job."""
     load(jobs.values(), clock.at_most(START_SECONDS))
+    kernel_us = longest_us(jobs)
+    print(f"# {kind}: the longest operation of a step takes {report.shown(kernel_us, 0)} us", flush=True)
     jobs_alone(kind, jobs, options, clock, results)
     for depth in options.depths:
-        for model in options.ls:
+        for model, rate in [(model, rate) for model in options.ls for rate in rates_of(model, options)]:
             cases = []
             for setup in jobs:
-                case = Pair(model, kind, depth, setup, rate_of(model, options))
+                case = Pair(model, kind, depth, setup, rate, kernel_us=kernel_us)
                 case.be_alone = results.jobs_alone[kind, depth, setup]
                 cases.append(case)
             results.pairs += cases
@@ -223,23 +247,35 @@ def measure_two(setups, options, clock, results):
             print(report.two_alone_line(setup, depth, kinds, weights, alone[setup], together(pair, seconds)), flush=True)
             for job in pair:
                 job.rest()
-        for model in options.ls:
-            cases = [Two(model, list(kinds), list(weights), depth, setup, rate_of(model, options)) for setup in setups]
+        for model, rate in [(model, rate) for model in options.ls for rate in rates_of(model, options)]:
+            cases = [Two(model, list(kinds), list(weights), depth, setup, rate) for setup in setups]
             for case in cases:
                 case.be_alone = alone[case.setup]
             results.twos += cases
             measure_beside(cases, servers, jobs, options, clock, seconds)
 
 
+def part_of(options):
+    """What is measured."""
+    if options.slo:
+        return colocate_slo.measure
+    if options.groups:
+        return colocate_groups.measure
+    if options.alone:
+        return colocate_alone.measure
+    return measure_two if options.two_be else measure_pairs
+
+
 def measure(options, clock, results):
     """Measures all that is asked for, as far as time allows."""
+    part = part_of(options)
     for group in GROUPS:
         names = [name for name in group if name in options.setups]
         if not names:
             continue
         try:
             with opened(options.dist, options.out / names[0], names) as setups:
-                (measure_two if options.two_be else measure_pairs)(setups, options, clock, results)
+                part(varied(setups, options.curve), options, clock, results)
         except OutOfTime as reason:
             results.problems.append(f"out of time: {reason}")
             break
@@ -257,6 +293,7 @@ def write(path, options, results):
         "pairs": [{**asdict(case), "figures": report.figures(case)} for case in results.pairs],
         "twos": [{**asdict(case), "figures": report.two_figures(case)} for case in results.twos],
         "be_alone": alone,
+        **results.other,
         "problems": results.problems,
     }
     path.write_text(json.dumps(found))

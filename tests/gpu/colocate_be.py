@@ -1,9 +1,11 @@
-"""A best-effort tenant of colocate.py and copies.py: `colocate_be.py KIND`. It repeats one step, some of them in flight.
+"""A best-effort tenant of colocate.py and copies.py: `colocate_be.py KIND[,KIND]`. It repeats one step, some of them in
+flight; of several kinds the first until told otherwise.
 
     copy         a kernel that copies: torch.neg of 256 MiB
     gemm4096     a product of two matrices of that size in fp16; gemm16384 the same with long kernels
     decode       products of one vector with 512 MiB of fp16 weights, as a language model makes for one token
     train        a training step of ResNet-152, batch 32 in bf16, in a CUDA graph
+    graphs       a CUDA graph of 16 products of two matrices of 2048 in fp16
     pinned       a copy of 64 MiB from pinned memory to the device; pageable from pageable memory; to-host the other way
 
 Says {"at": "imported"} once PyTorch is imported, and uses no GPU before it is asked to. Orders, one a line:
@@ -14,6 +16,8 @@ Says {"at": "imported"} once PyTorch is imported, and uses no GPU before it is a
     {"do": "read"}               ends it: {"steps": N, "seconds": S, "rate": steps a second}
     {"do": "rest"}               stops, and answers when the GPU has no work of this process
     {"do": "check"}              {"right": whether the copies arrived}
+    {"do": "kernels"}            {"longest_us": the longest operation of a step}, at rest; `null` where that is not known
+    {"do": "change", "kind": K}  has the step of that kind instead, while it runs
 """
 import os
 import sys
@@ -23,6 +27,7 @@ import traceback
 from collections import deque
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from lines import orders, say
 
@@ -31,6 +36,9 @@ COPY_BYTES, BATCH_BYTES = 256 * MIB, 64 * MIB
 # From so many steps on, counting them is exact enough; fewer are timed by the device's events.
 ENOUGH = 50
 TRAIN_BATCH, TRAIN_WARM_UP = 32, 4
+GRAPH_PRODUCTS, GRAPH_SIZE = 16, 2048
+# A kernel of so many cycles goes before a step whose operations are timed, for the host to be far ahead of the GPU.
+AHEAD_CYCLES = 600_000_000
 
 
 def copy_kernel():
@@ -92,7 +100,65 @@ def train():
 
     # What the graph works on has to stay.
     replay.holds = (model, optimizer, images, labels)
+
+    def eager():
+        with torch.inference_mode(False), torch.enable_grad():
+            step()
+
+    replay.eager = eager
     return replay
+
+
+def graphs():
+    one, other = (torch.randn(GRAPH_SIZE, GRAPH_SIZE, device="cuda", dtype=torch.half) for _ in range(2))
+    targets = [torch.empty_like(one) for _ in range(GRAPH_PRODUCTS)]
+
+    def products():
+        for target in targets:
+            torch.mm(one, other, out=target)
+
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        products()
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        products()
+
+    def replay():
+        graph.replay()
+
+    replay.holds, replay.eager = (one, other), products
+    return replay
+
+
+class Timed(TorchDispatchMode):
+    """Keeps events before and after each operation that is dispatched."""
+
+    def __init__(self):
+        super().__init__()
+        self.events = []
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        before, after = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        before.record()
+        result = operation(*args, **(kwargs or {}))
+        after.record()
+        self.events.append((before, after))
+        return result
+
+
+def longest_us(step):
+    """The longest operation of a step, which is one kernel or few. No tracing library is attached for it."""
+    times = []
+    for _ in range(2):
+        torch.cuda.synchronize()
+        with Timed() as timed:
+            torch.cuda._sleep(AHEAD_CYCLES)
+            getattr(step, "eager", step)()
+        torch.cuda.synchronize()
+        times.append(max(before.elapsed_time(after) for before, after in timed.events) * 1e3)
+    return min(times)
 
 
 def copies(kind):
@@ -123,6 +189,7 @@ KINDS = {
     "gemm16384": lambda: gemm(16384),
     "decode": decode,
     "train": train,
+    "graphs": graphs,
     "pinned": lambda: copies("pinned"),
     "pageable": lambda: copies("pageable"),
     "to-host": lambda: copies("to-host"),
@@ -201,7 +268,7 @@ class Loop(threading.Thread):
         return {"steps": steps, "seconds": seconds, "rate": steps / seconds}
 
 
-def obey(loop, what, fields):
+def obey(loop, steps, what, fields):
     """The answer to an order for a running loop."""
     if what == "go":
         loop.go(fields["depth"])
@@ -216,25 +283,35 @@ def obey(loop, what, fields):
         return {"at": "rest"}
     if what == "check":
         return {"right": loop.step.right()}
+    if what == "kernels":
+        try:
+            return {"longest_us": longest_us(loop.step)}
+        except (RuntimeError, ValueError) as reason:
+            return {"longest_us": None, "why": str(reason)[:300]}
+    if what == "change":
+        # Steps of the kind before may be in flight, and are counted with those of this one.
+        loop.step = steps[fields["kind"]]
+        return {"at": fields["kind"]}
     return {"error": f"there is no order {what}"}
 
 
 def main():
-    kind, loop = sys.argv[1], None
+    kinds, loop, steps = sys.argv[1].split(","), None, {}
     say(at="imported")
     with torch.inference_mode():
         for what, fields in orders():
             if what == "load":
                 torch.cuda.init()
                 torch.manual_seed(11)
-                step = KINDS[kind]()
-                step()
+                for kind in kinds:
+                    steps[kind] = KINDS[kind]()
+                    steps[kind]()
                 torch.cuda.synchronize()
-                loop = Loop(step)
+                loop = Loop(steps[kinds[0]])
                 loop.start()
                 say(at="loaded")
             else:
-                say(**obey(loop, what, fields))
+                say(**obey(loop, steps, what, fields))
         if loop:
             loop.rest()
 

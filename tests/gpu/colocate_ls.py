@@ -1,6 +1,7 @@
 """The latency-sensitive tenant of colocate.py: `colocate_ls.py LOAD,LOAD`.
 
-A load is MODEL-HOW or MODEL-HOW-io: bert (BERT-base, batch 8 of 128 tokens) or resnet50 (batch 8), both in fp16 with
+A load is MODEL-HOW or MODEL-HOW-io: bert (BERT-base, batch 8 of 128 tokens), resnet50 (batch 8), resnet50x1 (batch 1) or
+decode (one token of a language model for each of four, with the keys and values of 512 before), all in fp16 with
 random weights; graph (a CUDA graph) or eager. With io a request copies its input (1 MiB for bert) from pinned memory to the
 device first, and its output to pinned memory last.
 
@@ -11,16 +12,16 @@ Says {"at": "imported"} once PyTorch is imported, and uses no GPU before it is a
 
 A window is answered twice: {"at": "begun"} after a few requests that do not count, and the figures at its end. `service`
 is the time from the launch of a request to its end, `arrival` that from when it came; both in ms. Requests that could not
-begin until half a window after its end are `unserved`. `busy` is the part of the time in which a request was served.
+begin until half a window after its end are `unserved`. `ends` are their ends in seconds of the window. `busy` is the part of the time in which a request was served.
 """
 import gc
-import math
 import random
 import sys
 import time
 
 import torch
 
+from colocate_ls_figures import quantile
 from lines import orders, say
 
 WARM_UP = 5
@@ -54,12 +55,12 @@ class Bert:
 class ResNet50:
     """ResNet-50 and its input."""
 
-    def __init__(self):
+    def __init__(self, batch=BATCH):
         import torchvision
 
         model = torchvision.models.resnet50(weights=None)
         self.model = model.half().cuda().eval().to(memory_format=torch.channels_last)
-        images = torch.randn(BATCH, 3, 224, 224).half()
+        images = torch.randn(batch, 3, 224, 224).half()
         self.host = images.to(memory_format=torch.channels_last).pin_memory()
         self.input = self.host.cuda()
 
@@ -67,7 +68,39 @@ class ResNet50:
         return self.model(self.input)
 
 
-MODELS = {"bert": Bert, "resnet50": ResNet50}
+class Decoder:
+    """A step of a language model: one token for each of a batch, with keys and values of those before in a cache."""
+
+    LAYERS, WIDTH, HEADS, BATCH, BEFORE, WORDS = 12, 2048, 16, 4, 512, 32000
+
+    def __init__(self):
+        def weight(rows, columns):
+            return torch.randn(rows, columns, device="cuda", dtype=torch.half) * 0.02
+
+        width, cache = self.WIDTH, (2, self.BATCH, self.HEADS, self.BEFORE, self.WIDTH // self.HEADS)
+        self.layers = [
+            (weight(3 * width, width), weight(width, width), weight(4 * width, width), weight(width, 4 * width))
+            for _ in range(self.LAYERS)
+        ]
+        self.caches = [torch.randn(cache, device="cuda", dtype=torch.half) for _ in range(self.LAYERS)]
+        self.words = weight(self.WORDS, width)
+        self.host = torch.randint(0, self.WORDS, (self.BATCH,)).pin_memory()
+        self.input = self.host.cuda()
+
+    def forward(self):
+        F, batch, width = torch.nn.functional, self.BATCH, self.WIDTH
+        state = self.words[self.input]
+        for (entering, leaving, up, down), cache in zip(self.layers, self.caches):
+            query, *fresh = F.linear(F.layer_norm(state, (width,)), entering).view(batch, 3, self.HEADS, 1, -1).unbind(1)
+            for kept, new in zip(cache, fresh):
+                kept[:, :, -1:].copy_(new)
+            seen = F.scaled_dot_product_attention(query, cache[0], cache[1])
+            state = state + F.linear(seen.reshape(batch, width), leaving)
+            state = state + F.linear(F.gelu(F.linear(F.layer_norm(state, (width,)), up)), down)
+        return F.linear(F.layer_norm(state, (width,)), self.words).argmax(-1)
+
+
+MODELS = {"bert": Bert, "resnet50": ResNet50, "resnet50x1": lambda: ResNet50(1), "decode": Decoder}
 
 
 class Load:
@@ -118,11 +151,6 @@ def prepared(names):
     return loads
 
 
-def quantile(values, part):
-    """The smallest value that this part of all are not above, `None` where there are none."""
-    return sorted(values)[math.ceil(len(values) * part) - 1] if values else None
-
-
 def window(load, rate, seconds, seed):
     """Answers requests for so long. Equal seeds give equal times of arrival."""
     arrivals, stream, now = random.Random(seed), torch.cuda.current_stream(), time.perf_counter
@@ -133,7 +161,7 @@ def window(load, rate, seconds, seed):
             stream.synchronize()
     say(at="begun")
     begun = due = now()
-    service, arrival, unserved = [], [], 0
+    service, arrival, ends, unserved = [], [], [], 0
     while True:
         due += arrivals.expovariate(rate)
         if due > begun + seconds:
@@ -149,6 +177,7 @@ def window(load, rate, seconds, seed):
         end = now()
         service.append((end - start) * 1e3)
         arrival.append((end - due) * 1e3)
+        ends.append(end - begun)
     while now() < begun + seconds:
         pass
     took = now() - begun
@@ -157,6 +186,7 @@ def window(load, rate, seconds, seed):
         "service_p50": quantile(service, 0.5), "service_p99": quantile(service, 0.99),
         "arrival_p50": quantile(arrival, 0.5), "arrival_p99": quantile(arrival, 0.99),
         "service": [round(value, 4) for value in service], "arrival": [round(value, 4) for value in arrival],
+        "ends": [round(value, 4) for value in ends],
     }
 
 

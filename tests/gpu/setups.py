@@ -10,7 +10,7 @@ import json
 import statistics
 import time
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness import Failed, Ground, Mps, Program, mps_env
 
@@ -51,6 +51,12 @@ class Setup:
     env: dict
     ground: Ground
     programs: ExitStack
+    # More for `missile run` where it starts a best-effort tenant.
+    be_flags: tuple = ()
+
+    def varied(self, flag, value):
+        """The same with a flag for best-effort tenants, by a name that says so."""
+        return replace(self, name=f"{self.name}+{flag}={value}", be_flags=(*self.be_flags, f"--{flag}", value))
 
     def start(self, name, command, kind="be", weight=None, flags=(), env=()):
         """Starts a program; where the setup is governed, as a tenant of that class and weight, with these flags."""
@@ -58,7 +64,8 @@ class Setup:
         if self.governed:
             # Memory stays where the driver puts it: only the turns on the GPU are measured.
             weighed = ["--weight", str(weight)] if weight else []
-            words = self.ground.governed(command, kind, ["--color", "off", *weighed, *flags])
+            more = self.be_flags if kind == "be" else ()
+            words = self.ground.governed(command, kind, ["--color", "off", *weighed, *more, *flags])
         program = self.ground.start(f"{name}-{self.name}", words, {**self.env, **dict(env)})
         self.programs.enter_context(program)
         program.governed = self.governed
@@ -111,13 +118,25 @@ class Server(Tenant):
         """The answer for one window, and of each job beside it what it did meanwhile."""
         self.tell("window", seconds=seconds, **fields)
         # Some requests go before the window begins.
-        self.answer()
+        self.answer(seconds + 60)
         try:
             for job in beside:
                 job.ask("mark")
         finally:
             answer = self.answer(3 * seconds + 30)
         return answer, [job.ask("read") for job in beside]
+
+
+def windows_of(servers, seconds, beside, fields):
+    """As `Server.window` of several servers at once, each with its own fields: their answers, and the jobs'."""
+    for server, own in zip(servers, fields):
+        server.tell("window", seconds=seconds, **own)
+    for server in servers:
+        server.answer(seconds + 60)
+    for job in beside:
+        job.ask("mark")
+    answers = [server.answer(3 * seconds + 30) for server in servers]
+    return answers, [job.ask("read") for job in beside]
 
 
 class Job(Tenant):

@@ -142,6 +142,7 @@ def parsed(words=None):
     parser.add_argument("--settle", type=float, default=4, metavar="SECONDS", help="with --slo: before it is measured")
     parser.add_argument("--depths", type=numbers(int), default=[2, 12])
     parser.add_argument("--setups", type=comma_separated(SETUPS), default=["stock", "governed"])
+    parser.add_argument("--probe", type=Path, metavar="FOLDER", help="keeps the probed table, which masks need, from run to run")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=0.6)
     parser.add_argument("--rate", type=rates, metavar="[LOAD=]RATE:RATE,…", help="requests a second, of every load or one")
@@ -274,7 +275,7 @@ def measure(options, clock, results):
         if not names:
             continue
         try:
-            with opened(options.dist, options.out / names[0], names) as setups:
+            with opened(options.dist, options.out / names[0], names, probe=options.probe) as setups:
                 part(varied(setups, options.curve), options, clock, results)
         except OutOfTime as reason:
             results.problems.append(f"out of time: {reason}")

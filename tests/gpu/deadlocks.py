@@ -37,6 +37,7 @@ def parsed(words=None):
     parser.add_argument("--out", type=Path, default=Path("deadlocks"))
     parser.add_argument("--sim", help="a simulated GPU, to try this out")
     parser.add_argument("--only", metavar="TEXT,TEXT", help="cases whose names begin so")
+    parser.add_argument("--probe", type=Path, metavar="FOLDER", help="keeps the probed table, which masks need, from run to run")
     parser.add_argument("--hold-max", type=int, metavar="MS", help="instead of the default")
     parser.add_argument("--grace", type=float, default=1.5, help="seconds that a tenant's start may take longer")
     parser.add_argument("--timeout", type=float, default=45, help="seconds after which a program hangs")
@@ -131,7 +132,7 @@ def hunt(options, clock, rows):
     compiler = shutil.which(os.environ.get("CC", "cc"))
     if not compiler:
         raise Skipped("there is no C compiler")
-    with opened(options.dist, options.out, ["mps", "governed-mps"], options.sim) as setups:
+    with opened(options.dist, options.out, ["mps", "governed-mps"], options.sim, options.probe) as setups:
         mps, governed = setups["mps"], setups["governed-mps"]
         ground = mps.ground
         options.folder = ground.work / "deadlocks"

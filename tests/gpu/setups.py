@@ -73,10 +73,15 @@ class Setup:
 
 
 @contextmanager
-def opened(dist, out, names, sim=None):
-    """Setups of one group by name."""
+def opened(dist, out, names, sim=None, probe=None):
+    """Setups of one group by name. With a folder for `probe` they have the table in it, probed where there is none yet."""
     with ExitStack() as stack:
         ground = stack.enter_context(Ground(dist, out, sim))
+        if probe:
+            ground.env["XDG_DATA_HOME"] = str(probe.resolve())
+            if not any(path.is_file() for path in probe.rglob("*")):
+                # Before any MPS is there.
+                (ground.out / "probe.json").write_text(ground.call("probe", "--json", *ground.sim, seconds=300))
         # A folder without a daemon: an MPS of the machine's must not take the programs.
         env = {name: {"CUDA_MPS_PIPE_DIRECTORY": str(ground.work / "no-mps")} for name in names}
         if "mps" in names:

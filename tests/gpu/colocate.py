@@ -25,7 +25,7 @@ what was measured until then. The exit code is 1 where something failed or was l
 """
 import argparse
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import colocate_alone
@@ -112,10 +112,14 @@ def flag_values(text):
     return flag, values.split(":")
 
 
-def varied(setups, curve):
-    """The setups, and each governed one with each value of a flag."""
-    flag, values = curve or ("", [])
+def varied(setups, options):
+    """The setups with the flags asked for; each governed one with each value of a flag, `mps` with each part of the SMs."""
+    flags = {"ls": tuple(options.ls_flags.split()), "be": tuple(options.be_flags.split())}
+    setups = {name: replace(setup, flags=flags) for name, setup in setups.items()}
+    flag, values = options.curve or ("", [])
     more = [setup.varied(flag, value) for setup in setups.values() if setup.governed for value in values]
+    if "mps" in setups:
+        more += [setups["mps"].limited(percent) for percent in options.mps_percent]
     return {**setups, **{setup.name: setup for setup in more}}
 
 
@@ -138,6 +142,9 @@ def parsed(words=None):
     parser.add_argument("--switch", type=two_kinds, metavar="KIND:KIND", help="with --slo: a job that changes its kind")
     parser.add_argument("--groups", type=numbers(int), metavar="N,N", help="so many servers beside as many jobs")
     parser.add_argument("--curve", type=flag_values, metavar="FLAG=VALUE:VALUE", help="governed jobs with each value as well")
+    parser.add_argument("--ls-flags", default="", help="for `missile run` of governed servers, as one word: '--sms side'")
+    parser.add_argument("--be-flags", default="", help="the same of governed jobs")
+    parser.add_argument("--mps-percent", type=numbers(int), default=[], metavar="N,N", help="`mps` with parts of the SMs as well")
     parser.add_argument("--alone", action="store_true", help="servers and jobs alone, governed against bare")
     parser.add_argument("--settle", type=float, default=4, metavar="SECONDS", help="with --slo: before it is measured")
     parser.add_argument("--depths", type=numbers(int), default=[2, 12])
@@ -276,7 +283,7 @@ def measure(options, clock, results):
             continue
         try:
             with opened(options.dist, options.out / names[0], names, probe=options.probe) as setups:
-                part(varied(setups, options.curve), options, clock, results)
+                part(varied(setups, options), options, clock, results)
         except OutOfTime as reason:
             results.problems.append(f"out of time: {reason}")
             break

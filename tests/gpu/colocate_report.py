@@ -11,7 +11,7 @@ LEAST_ALONE = 0.98
 
 PAIR_HEADINGS = [
     "LS", "BE", "kernel us", "depth", "setup", "LS 1/s", "alone p50 ms", "p99 ms", "beside p50 ms", "p99 ms", "x p50", "x p99",
-    "arrival alone p99 ms", "beside p99 ms", "x p99", "unserved", "BE part", "LS busy", "BE efficiency",
+    "arrival alone p99 ms", "beside p99 ms", "x p99", "unserved", "served 1/s", "BE part", "LS busy", "BE efficiency",
 ]
 ALONE_HEADINGS = ["BE alone", "depth", "setup", "rate 1/s", "to ungoverned"]
 TWO_HEADINGS = [
@@ -36,6 +36,7 @@ def latencies(case):
             found[f"alone_{key}"], found[key] = median(case.alone, key), median(served, key)
             found[f"x_{key}"] = ratio(found[key], found[f"alone_{key}"])
     found["busy"] = median(case.alone, "busy")
+    found["served"] = median([{"rate": window["n"] / window["seconds"]} for window in case.beside], "rate")
     found["unserved"] = sum(window["unserved"] for window in case.beside)
     return found
 
@@ -73,7 +74,7 @@ def pair_row(case):
         shown(found["alone_service_p50"]), shown(found["alone_service_p99"]),
         shown(found["service_p50"]), shown(found["service_p99"]), shown(found["x_service_p50"]), shown(found["x_service_p99"]),
         shown(found["alone_arrival_p99"]), shown(found["arrival_p99"]), shown(found["x_arrival_p99"]), found["unserved"],
-        shown(found["be_part"]), shown(found["busy"]), shown(found["be_efficiency"]),
+        shown(found["served"], 1), shown(found["be_part"]), shown(found["busy"]), shown(found["be_efficiency"]),
     ]
 
 

@@ -62,7 +62,8 @@ def judged(kind, answer, plain, most, bare):
     sms = set(answer["sms"])
     if len(sms) > most or not sms <= plain:
         outside = sorted(sms - plain)
-        return "without mask" if kind in MAY_EXCEED else "FAILED", f"{len(outside)} others: {outside[:8]}"
+        why = f"at most {most:.0f} SMs; not of the plain launch's: {outside[:8] or 'none'}"
+        return "without mask" if kind in MAY_EXCEED else "FAILED", why
     return "ok", ""
 
 

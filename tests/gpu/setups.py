@@ -10,7 +10,7 @@ import json
 import statistics
 import time
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from harness import Failed, Ground, Mps, Program, mps_env
 
@@ -51,21 +51,28 @@ class Setup:
     env: dict
     ground: Ground
     programs: ExitStack
-    # More for `missile run` where it starts a best-effort tenant.
-    be_flags: tuple = ()
+    # More for `missile run` by class.
+    flags: dict = field(default_factory=dict)
 
     def varied(self, flag, value):
         """The same with a flag for best-effort tenants, by a name that says so."""
-        return replace(self, name=f"{self.name}+{flag}={value}", be_flags=(*self.be_flags, f"--{flag}", value))
+        flags = {**self.flags, "be": (*self.flags.get("be", ()), f"--{flag}", value)}
+        return replace(self, name=f"{self.name}+{flag}={value}", flags=flags)
+
+    def limited(self, percent):
+        """The same with a part of the SMs for every client of MPS, by a name that says so."""
+        env = {**self.env, "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE": str(percent)}
+        return replace(self, name=f"{self.name}+percent={percent}", env=env)
 
     def start(self, name, command, kind="be", weight=None, flags=(), env=()):
         """Starts a program; where the setup is governed, as a tenant of that class and weight, with these flags."""
         words = self.ground.bare(command)
         if self.governed:
-            # Memory stays where the driver puts it: only the turns on the GPU are measured.
+            more = [*self.flags.get(kind, ()), *flags]
+            # Memory stays where the driver puts it unless asked for: only the turns on the GPU are measured.
+            color = [] if "--color" in more else ["--color", "off"]
             weighed = ["--weight", str(weight)] if weight else []
-            more = self.be_flags if kind == "be" else ()
-            words = self.ground.governed(command, kind, ["--color", "off", *weighed, *more, *flags])
+            words = self.ground.governed(command, kind, [*color, *weighed, *more])
         program = self.ground.start(f"{name}-{self.name}", words, {**self.env, **dict(env)})
         self.programs.enter_context(program)
         program.governed = self.governed

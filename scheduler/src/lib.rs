@@ -14,6 +14,7 @@ mod publish;
 mod recent;
 mod share;
 mod stop;
+mod target;
 mod times;
 mod wakeup;
 
@@ -22,4 +23,5 @@ pub use error::ArbiterError;
 pub use publish::Tables;
 pub use share::{Share, Sharer, Turns, shares};
 pub use stop::Stop;
+pub use target::{Allowance, Decision, Duty, Freedom, Kind, Reached, Report, Request, SIXTEENTHS, Target, Targets};
 pub use times::{LEAST_SLICE, MOST_SLICE};

@@ -32,6 +32,32 @@ pub(crate) const TURN: Nanos = Nanos::from_millis(60);
 /// than a turn, so that one that is late by a few looks lets nobody run between.
 pub(crate) const STOP: Nanos = Nanos::from_millis(80);
 
+/// Longest request that a tenant is believed: an hour-long one would have no p99 that anyone could wait for.
+pub(crate) const LONGEST_REQUEST: Nanos = Nanos::from_millis(60_000);
+/// A kind of request that did not come for so long gives its place to a new one.
+pub(crate) const KIND_FORGOTTEN: Nanos = Nanos::from_millis(60_000);
+/// Time over which requests are counted to tell the kinds that matter.
+pub(crate) const KIND_WEIGHED: Nanos = Nanos::from_millis(10_000);
+/// Time over which the rate of requests is taken: some looks, so that a burst's requests weigh like others.
+pub(crate) const RATE: Nanos = Nanos::from_millis(1_000);
+/// Time over which the reached p99 is shown, and after which a request that was not read is no news.
+pub(crate) const REACHED: Nanos = Nanos::from_millis(10_000);
+/// Time without a request after which a tenant's target binds nobody. When it comes back, its first requests, those of one
+/// look, find BE tenants as free as they were: a few in each such pause, as a p99 may have.
+pub(crate) const IDLE_TENANT: Nanos = Nanos::from_millis(30_000);
+/// Time at the strictest after which a target that is not kept is out of reach: the strictness has acted, and is no moment.
+pub(crate) const UNREACHED: Nanos = Nanos::from_millis(2_000);
+/// Time in which a GPU's BE tenants may be held at first, so that a tenant's requests are alone: 200 at 200 a second.
+pub(crate) const ALONE_AT_FIRST: Nanos = Nanos::from_millis(1_000);
+/// Most time that is saved up for it: no BE job shall stand still for longer.
+pub(crate) const ALONE_SAVED: Nanos = Nanos::from_millis(2_000);
+/// Least time for it: one look of the arbiter.
+pub(crate) const ALONE_LEAST: Nanos = Nanos::from_millis(50);
+/// Time after which requests shall be alone again: takes half of what may be saved, the rest is for changes.
+pub(crate) const ALONE_AGAIN: Nanos = Nanos::from_millis(10_000);
+/// The same where the target is out of reach, which may be so as the requests themselves became longer.
+pub(crate) const ALONE_DOUBTED: Nanos = Nanos::from_millis(500);
+
 /// One part of the second over which a bus's use is counted.
 pub(crate) const UTILIZATION_PART: Nanos = Nanos::from_millis(100);
 

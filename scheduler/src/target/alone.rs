@@ -5,9 +5,9 @@ use units::Nanos;
 
 /// Requests that are kept: the p99 of so many is within 0.45 % of its rank, and 4 KiB a kind.
 const KEPT: usize = 512;
-/// Requests from which there is a p99 at all. The second longest of 32 is about the p95: short of the p99, never beyond it
-/// by one stray request.
-pub(super) const KNOWN: usize = 32;
+/// Requests from which there is a p99 at all. The second longest of 20 is about the p92: short of the p99, so that the
+/// target is the stricter for it, and not beyond it by one stray request.
+pub(super) const KNOWN: usize = 20;
 /// Latest requests of which a change is told. All of 16 are under the first quartile by chance once in 4^16 times.
 const LATEST: usize = 16;
 /// How many of the latest beyond the p99 are a change and not a hiccup of a few in a row.
@@ -108,8 +108,8 @@ mod tests {
 
     #[test]
     fn few_requests_are_no_p99() {
-        assert_eq!(p99(&taken(steady(31))), None);
-        assert!(p99(&taken(steady(32))).is_some());
+        assert_eq!(p99(&taken(steady(19))), None);
+        assert!(p99(&taken(steady(20))).is_some());
     }
 
     #[test]
@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn a_slower_model_is_another_one_after_a_few_requests() {
         let mut alone = taken(steady(500));
-        more(&mut alone, steady(20).map(|took| 2 * took));
+        more(&mut alone, steady(16).map(|took| 2 * took));
         assert_eq!(p99(&alone), None, "it is learned anew");
         more(&mut alone, steady(40).map(|took| 2 * took));
         assert!(p99(&alone).is_some_and(|p99| p99 > us(2100)));

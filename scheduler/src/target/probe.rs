@@ -1,9 +1,9 @@
 //! Moments in which best-effort (BE) tenants are held, so that requests are alone.
 //!
 //! They cost BE one hundredth of the time, saved up while none is needed: a tenant that is new, or whose model changed, is
-//! known after a second of its requests, and one that is known is asked again now and then.
+//! known after a second or two of its requests, and one that is known is asked again now and then.
 
-use crate::times::{ALONE_AT_FIRST, ALONE_LEAST, ALONE_SAVED};
+use crate::times::{ALONE_LEAST, ALONE_SAVED};
 use units::Nanos;
 
 /// The part of the time in which BE tenants may be held for this.
@@ -24,7 +24,7 @@ pub(super) struct Wanted(pub(super) Nanos);
 
 impl Probe {
     pub(super) fn new() -> Self {
-        Probe { saved: ALONE_AT_FIRST.as_secs_f64(), looked: None, holds: false }
+        Probe { saved: ALONE_SAVED.as_secs_f64(), looked: None, holds: false }
     }
 
     /// Whether BE tenants are held from `now` on. Each wish is for as long as it is repeated; none costs anything where BE
@@ -57,8 +57,8 @@ mod tests {
     fn whatever_is_wanted_costs_a_hundredth_of_the_time() {
         let mut probe = Probe::new();
         let wanted = Some(Wanted(Nanos::ZERO));
-        assert!(held(&mut probe, wanted, true, 0, 20) >= 19, "the first second, to begin with");
-        let ten_minutes = held(&mut probe, wanted, true, 20, 12_000);
+        assert!(held(&mut probe, wanted, true, 0, 40) >= 39, "the first two seconds, to begin with");
+        let ten_minutes = held(&mut probe, wanted, true, 40, 12_000);
         assert!((100..=130).contains(&ten_minutes), "{ten_minutes} of 12000");
     }
 
@@ -78,7 +78,8 @@ mod tests {
     fn a_long_request_is_waited_for_until_there_is_time_for_it() {
         let mut probe = Probe::new();
         let long = Some(Wanted(Nanos::from_millis(1_500)));
-        assert_eq!(held(&mut probe, long, true, 0, 900), 0, "45 s, and 1.45 s saved");
-        assert!(held(&mut probe, long, true, 900, 200) >= 30, "held for as long at once");
+        assert!(held(&mut probe, long, true, 0, 60) >= 39, "all that is saved at once");
+        assert_eq!(held(&mut probe, long, true, 60, 2_900), 0, "147 s, and 1.47 s saved");
+        assert!(held(&mut probe, long, true, 2_960, 200) >= 30, "held for as long at once again");
     }
 }

@@ -9,8 +9,8 @@ use super::request::{Request, Target};
 use crate::times::{ALONE_AGAIN, ALONE_DOUBTED, IDLE_TENANT, RATE, REACHED};
 use units::Nanos;
 
-/// Requests alone after which more are asked for only now and then: their p99 is within 0.7 % of its rank.
-const ENOUGH: usize = 200;
+/// Requests alone after which more are asked for only now and then: their p99 is within 0.6 % of its rank.
+const ENOUGH: usize = 300;
 /// How far beyond the freedom that best-effort (BE) tenants had a tenant's own freedom rises, while another tenant's is
 /// stricter.
 const UNTRIED: f64 = 0.1;
@@ -99,7 +99,7 @@ impl Tenant {
                 self.ratios.add(ended, ratio);
                 longest = longest.max(ratio);
                 let pace = self.pace(longest, had);
-                self.controller.take(ratio > self.target.factor(), pace, now);
+                self.controller.take(ratio / self.target.factor(), pace, now);
             }
         }
         self.kinds.renew(now);

@@ -2,10 +2,11 @@
 //!
 //! This crate exists so that the tenants of a GPU share its engines by class and weight, and so that nothing a dead tenant
 //! held stays held. It knows the region (the memory shared with the tenants), the clock and the processes of the machine:
-//! [`run`] is the arbiter's whole life, [`shares`] and [`Turns`] its policy as plain arithmetic. It knows nothing of CUDA, of how hashes are measured or stored ([`Tables`] brings them) or of the command
-//! line, and it stands on the way of no copy and no launch. It must never trust a number that a tenant wrote, index by one,
-//! wait for a tenant without a bound, stop a tenant without saying when that ends, burn a core, or free the place of a
-//! process that still lives.
+//! [`run`] is the arbiter's whole life, [`shares`], [`Turns`] and [`Targets`] its policy as plain arithmetic. It knows
+//! nothing of CUDA, of how hashes are measured or stored ([`Tables`] brings them) or of the command line, and it stands on
+//! the way of no copy and no launch. It must never trust a number that a tenant wrote, index by one, wait for a tenant
+//! without a bound, stop a tenant without saying when that ends, burn a core, or free the place of a process
+//! that still lives.
 
 mod arbiter;
 mod error;

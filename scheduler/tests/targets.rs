@@ -56,7 +56,7 @@ fn targets_are_kept_by_slices_alone() {
             assert!(reached <= target * TOLERANCE && freedom >= freer - 0.01, "{target}: {reached} with {freedom}");
             freer = freedom;
         }
-        assert_eq!(freer > 0.99, true, "what slices cost is within 1.5: {freer}");
+        assert!(freer > 0.99, "what slices cost is within 1.5: {freer}");
     }
 }
 
@@ -126,7 +126,9 @@ fn the_strictest_of_several_decides_and_the_others_are_no_worse_when_it_leaves()
     assert!(plant.freedom(SETTLED) < 0.45, "{}", plant.freedom(SETTLED));
     let gone = plant.now();
     plant.targets.aim(strict, None);
-    plant.run(30.0);
+    plant.run(3.0);
+    assert!(plant.reached(wide, gone) <= 1.25 * TOLERANCE, "it was wound up: {}", plant.reached(wide, gone));
+    plant.run(27.0);
     assert!(plant.reached(wide, gone) <= 1.25 * TOLERANCE, "{}", plant.reached(wide, gone));
     assert!(plant.freedom(gone + 10.0) > 0.6, "{}", plant.freedom(gone + 10.0));
     assert!(plant.targets.report(free, Nanos::ZERO).is_none());
@@ -227,6 +229,7 @@ fn what_is_said_of_a_slot_that_does_not_exist_changes_nothing() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
     #[test]
     fn a_tenant_that_writes_anything_spoils_nothing_for_another(seed in any::<u64>()) {
         let mut random = Random(seed);

@@ -51,7 +51,7 @@ impl Freedom {
     }
 }
 
-/// What BE tenants may do.
+/// Permission for BE tenants: all that they may do.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Allowance {
     /// The freedom of which this was made.

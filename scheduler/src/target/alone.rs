@@ -1,4 +1,4 @@
-//! What requests of one kind take alone: the quantiles of the last of them, and whether they changed for good.
+//! Times that requests of one kind take alone: the quantiles of the last of them, and whether they changed for good.
 
 use std::collections::VecDeque;
 use units::Nanos;

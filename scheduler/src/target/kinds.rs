@@ -17,7 +17,7 @@ pub(super) struct Kinds {
     weighed: Nanos,
 }
 
-/// What is known of one kind.
+/// Knowledge of one kind.
 #[derive(Clone, Debug, Default)]
 pub(super) struct OfKind {
     /// Its requests that were alone.
@@ -28,7 +28,7 @@ pub(super) struct OfKind {
 }
 
 impl Kinds {
-    /// What is known of `kind`, of which there is a request at `now`.
+    /// Knowledge of `kind`, of which there is a request at `now`.
     pub(super) fn note(&mut self, kind: Kind, now: Nanos) -> &mut OfKind {
         let known = self.told_apart.iter().position(|(told, _)| *told == kind);
         let place = known.or_else(|| self.place_for(kind, now));
@@ -63,7 +63,7 @@ impl Kinds {
         }
     }
 
-    /// What is known of the kind that most requests are of.
+    /// Knowledge of the kind that most requests are of.
     pub(super) fn main(&self) -> &OfKind {
         self.all().max_by(|one, other| one.weight.total_cmp(&other.weight)).unwrap_or(&self.rest)
     }

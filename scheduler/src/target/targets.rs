@@ -16,10 +16,10 @@ pub struct Targets {
     had: Freedom,
 }
 
-/// What holds until the next decision.
+/// Orders that hold until the next decision.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Decision {
-    /// What BE tenants may do; `None` where no tenant has a target, or none of those had a request for long.
+    /// Permission for BE tenants; `None` where no tenant has a target, or none of those had a request for long.
     pub allowance: Option<Allowance>,
     /// Whether BE tenants are held altogether, so that requests are alone.
     pub probe_alone: bool,
@@ -54,7 +54,7 @@ impl Targets {
         }
     }
 
-    /// What holds from `now` on. The strictest tenant decides.
+    /// Decides from `now` on. The strictest tenant decides.
     pub fn decide(&mut self, be_has_work: bool, now: Nanos) -> Decision {
         let tenants = || self.tenants.iter().flatten();
         let freedom = tenants().filter_map(|tenant| tenant.freedom(now)).reduce(Freedom::min);
@@ -64,7 +64,7 @@ impl Targets {
         Decision { allowance: freedom.map(Allowance::of), probe_alone }
     }
 
-    /// What there is to say of the target of the tenant in `slot`.
+    /// Figures of the target of the tenant in `slot`.
     pub fn report(&self, slot: usize, now: Nanos) -> Option<Report> {
         self.tenants.get(slot)?.as_ref().map(|tenant| tenant.report(now))
     }

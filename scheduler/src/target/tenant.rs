@@ -26,7 +26,7 @@ pub enum Reached {
     NotReachable,
 }
 
-/// What there is to say of a tenant's target.
+/// Figures of a tenant's target.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Report {
     /// The target.

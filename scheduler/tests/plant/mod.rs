@@ -51,7 +51,7 @@ pub struct Work {
     pub kernel: f64,
     /// How much longer LS kernels take while they share the SMs with it.
     pub pressure: f64,
-    /// What a switch of context to it and back costs, in seconds.
+    /// Cost of a switch of context to it and back, in seconds.
     pub switch: f64,
     /// How much longer LS requests take whatever it is allowed, as it takes bandwidth.
     pub always: f64,
@@ -61,7 +61,7 @@ pub const COPIES: Work = Work { kernel: 80e-6, pressure: 0.10, switch: 0.30e-3, 
 pub const GEMM_4096: Work = Work { kernel: 250e-6, pressure: 0.20, switch: 0.45e-3, always: 0.0 };
 pub const GEMM_16384: Work = Work { kernel: 12e-3, pressure: 0.45, switch: 0.60e-3, always: 0.0 };
 
-/// What holds BE back.
+/// Means that hold BE back.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Means {
     /// Launches held, bounded and masked, under MPS.

@@ -1,6 +1,7 @@
 //! The needs of a probe: a GPU on which lines can be timed.
 
 use crate::GpuUuid;
+use crate::tpc_bits::TpcBits;
 use client::DriverError;
 use units::{Bytes, DeviceVa, PhysAddr};
 
@@ -50,6 +51,41 @@ pub trait Bench {
 
     /// Times every line from each of `blocks` blocks, the least of `reps` tries; while they last, one block an SM.
     fn latencies(&mut self, blocks: u32, lines: &[DeviceVa], reps: u32) -> Result<Measurement, BenchError>;
+
+    /// The GPU as one whose launches can be kept from TPCs, or the reason why they cannot.
+    fn masked(&mut self) -> Result<Result<&mut dyn Masked, NoMasks>, BenchError> {
+        Ok(Err(NoMasks::NotOffered))
+    }
+}
+
+/// A GPU whose launches can be kept from TPCs.
+pub trait Masked {
+    /// Launches more blocks than there are SMs, each long enough for all of them to have one, with these TPCs taken away;
+    /// the SMs that any ran on. At least one TPC must be left, else the launch never ends.
+    fn ran_without(&mut self, taken: TpcBits) -> Result<Vec<u32>, BenchError>;
+}
+
+/// A reason for which no launch can have a mask.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoMasks {
+    /// The bench does not know how.
+    #[error("this bench cannot mask launches")]
+    NotOffered,
+    /// SMs have other numbers for each client of MPS.
+    #[error("SMs have other numbers under MPS: probe without MPS")]
+    UnderMps,
+    /// The driver is too old to say whether it runs under MPS.
+    #[error("the driver does not say whether it runs under MPS, where SMs have other numbers")]
+    PerhapsMps,
+    /// The driver does not tell of launches before it hands them to the GPU.
+    #[error("the driver does not tell of launches beforehand")]
+    NotTold,
+    /// The place of the mask in the launches' descriptors is not known.
+    #[error("launch descriptors of version {version} are not known")]
+    UnknownDescriptor {
+        /// The version that the descriptors have.
+        version: String,
+    },
 }
 
 /// A reason for which lines could not be timed.

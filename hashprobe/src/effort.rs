@@ -37,6 +37,8 @@ pub enum Progress {
     Solving(usize),
     /// It finds the sides of so many SMs.
     PlacingSms(u32),
+    /// It finds the bits of TPCs in launches' masks.
+    FindingTpcs,
 }
 
 impl fmt::Display for Progress {
@@ -46,6 +48,7 @@ impl fmt::Display for Progress {
             Progress::Sorting(lines) => write!(f, "sorting {lines} lines into slices"),
             Progress::Solving(lines) => write!(f, "solving the hash from {lines} lines"),
             Progress::PlacingSms(sms) => write!(f, "finding the sides of {sms} SMs"),
+            Progress::FindingTpcs => f.write_str("finding TPCs"),
         }
     }
 }

@@ -4,7 +4,7 @@
 //! SMs on lines all over the VRAM. From which lines are near and which far it solves for the side of the L2 that a line
 //! is on; from what lines look like to all SMs it finds the slices of the L2, which of them share units, and the
 //! function that chooses among them ([`structure()`], [`solve`]); and from these which pages can be told apart
-//! ([`colors`]). [`Table`] is the answer in a file, which the rest of Missile colours pages by. The crate knows
+//! ([`colors`]); from which SMs a launch misses under a mask, the bits that take a TPC away ([`Tpcs`]). [`Table`] is the answer in a file, which the rest of Missile colours pages by. The crate knows
 //! the CUDA driver (through [`CudaBench`], loaded at run time) and the physical addresses that `libmissile.so` tells;
 //! anything else that can time lines stands in through [`Bench`]. It must never guess: a hash that does not hold on
 //! lines kept out of the solving is marked as not usable, and where none holds the GPU has one colour, and the finding
@@ -38,11 +38,13 @@ mod store;
 mod structure;
 mod survey;
 mod table;
+mod tpc_bits;
+mod tpcs;
 mod twins;
 mod uuid;
 mod vote;
 
-pub use bench::{Bench, BenchError, GpuInfo, Measurement, Stretch};
+pub use bench::{Bench, BenchError, GpuInfo, Masked, Measurement, NoMasks, Stretch};
 pub use busy::{Busy, busy, how_busy};
 pub use cuda_bench::CudaBench;
 pub use effort::{Effort, Options, Progress};
@@ -54,4 +56,6 @@ pub use report::Report;
 pub use store::TableError;
 pub use structure::{Quality, Sides, Structure, StructureError, structure};
 pub use table::{GpuEntry, Measured, Table};
+pub use tpc_bits::{ParseTpcBitsError, TpcBits};
+pub use tpcs::{NoTpcs, Tpcs};
 pub use uuid::{GpuUuid, ParseGpuUuidError};

@@ -1,7 +1,8 @@
 //! The probe: from latencies to a channel hash that holds.
 //!
 //! The side is solved first, from few SMs and many lines ([`crate::side`]); then slices and channels, from all SMs
-//! ([`crate::slices`]). What pages can be coloured by follows from those levels that hold ([`crate::colors`]).
+//! ([`crate::slices`]). Which bits of a launch's mask are which TPCs, and of which side, follows in between
+//! ([`crate::tpcs`]). What pages can be coloured by follows from those levels that hold ([`crate::colors`]).
 
 use crate::colors::{self, PageColors};
 use crate::effort::{Effort, Options, Progress};
@@ -11,7 +12,7 @@ use crate::refusal::{ProbeError, Uncolorable};
 use crate::slices::{self, Slices};
 use crate::solve::{Solved, Unsolved};
 use crate::survey::Memory;
-use crate::{Bench, Function, GpuInfo, Level, Measurement, Structure, side};
+use crate::{Bench, Function, GpuInfo, Level, Measurement, NoMasks, NoTpcs, Structure, Tpcs, side, tpcs};
 use core::ops::Range;
 use fastrand::Rng;
 use std::time::Instant;
@@ -50,6 +51,8 @@ pub struct Finding {
     pub sm_side: Vec<Option<u32>>,
     /// The layout of the L2; `None` where no slices could be told apart.
     pub layout: Option<Layout>,
+    /// The TPCs by their bits in a launch's mask, or the reason for which launches have none.
+    pub tpcs: Result<Tpcs, NoTpcs>,
     /// The measurements that it rests on.
     pub effort: Effort,
     /// The time that it took.
@@ -82,6 +85,7 @@ pub fn probe(
         uncolorable: None,
         sm_side: Vec::new(),
         layout: None,
+        tpcs: Err(NoTpcs::Masks(NoMasks::NotOffered)),
         effort: Effort {
             samples: options.samples,
             contested: 0,
@@ -102,6 +106,8 @@ pub fn probe(
             finding.levels.push(level);
         }
     }
+    progress(Progress::FindingTpcs);
+    finding.tpcs = tpcs(bench, &finding.sm_side, &mut rng)?;
     let slices = if options.slices { slices::find(bench, &memory, &mut rng, progress)? } else { None };
     if let Some(slices) = slices {
         finding.add(slices);
@@ -109,6 +115,15 @@ pub fn probe(
     finding.color(&memory.ranges(), &mut rng);
     finding.took = started.elapsed().into();
     Ok(finding)
+}
+
+/// The TPCs, where launches can be kept from them.
+fn tpcs(bench: &mut dyn Bench, sm_side: &[Option<u32>], rng: &mut Rng) -> Result<Result<Tpcs, NoTpcs>, ProbeError> {
+    let sms = bench.gpu().sms;
+    match bench.masked()? {
+        Ok(masked) => Ok(tpcs::find(masked, sms, sm_side, rng)?),
+        Err(reason) => Ok(Err(reason.into())),
+    }
 }
 
 /// Refuses memory in which not all address bits vary: a mask found in it may be another's sum with bits that it hides.

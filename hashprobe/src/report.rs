@@ -1,7 +1,7 @@
 //! The output of `missile probe --json`.
 
 use crate::colors::PageColors;
-use crate::{GpuEntry, Level};
+use crate::{GpuEntry, Level, Tpcs};
 use serde::Serialize;
 use std::path::Path;
 
@@ -30,6 +30,10 @@ pub struct Report<'a> {
     pub levels: &'a [Level],
     /// The near side of each SM by `%smid`, -1 where it is not known.
     pub sm_side: &'a [i32],
+    /// The TPCs by their bits in a launch's mask.
+    pub tpcs: Option<&'a Tpcs>,
+    /// Why there are none, where they were looked for in vain.
+    pub why_no_tpcs: Option<&'a str>,
     /// How long the probe took.
     pub seconds: f64,
     /// The path of the table, if it was saved.

@@ -2,7 +2,7 @@
 
 use crate::colors::{self, PageColors};
 use crate::level::{Level, Mask, hex_address, plain_bytes};
-use crate::{Finding, Function, GpuInfo, GpuUuid, Report, TableError, XorHash};
+use crate::{Finding, Function, GpuInfo, GpuUuid, Report, TableError, Tpcs, XorHash};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -67,9 +67,14 @@ pub struct Table {
     interleave_bytes: Option<u64>,
     slices: Option<u32>,
     why_not: Option<String>,
+    /// Why there are no TPCs; `None` where there are, and in tables of before they were looked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    why_no_tpcs: Option<String>,
     sm_side: Vec<i32>,
     gpu: GpuEntry,
     measured: Measured,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tpcs: Option<Tpcs>,
     #[serde(default)]
     pages: Vec<PageColors>,
     #[serde(default)]
@@ -92,6 +97,7 @@ impl Table {
             interleave_bytes: layout.map(|structure| structure.interleave.get()),
             slices: layout.map(|structure| structure.slices as u32),
             why_not: finding.uncolorable.map(|reason| reason.to_string()),
+            why_no_tpcs: finding.tpcs.as_ref().err().map(|reason| reason.to_string()),
             sm_side: finding.sm_side.iter().map(side).collect(),
             gpu: GpuEntry { name, uuid, sms },
             measured: Measured {
@@ -105,6 +111,7 @@ impl Table {
                 memory: finding.effort.memory,
                 highest: finding.effort.highest,
             },
+            tpcs: finding.tpcs.clone().ok(),
             pages: finding.pages.clone(),
             levels: finding.levels.clone(),
         }
@@ -176,6 +183,16 @@ impl Table {
         self.granule_bytes.zip(self.interleave_bytes).map(|(unit, one)| (Bytes::new(unit), Bytes::new(one)))
     }
 
+    /// The TPCs by their bits in a launch's mask; `None` where launches have no masks.
+    pub fn tpcs(&self) -> Option<&Tpcs> {
+        self.tpcs.as_ref()
+    }
+
+    /// Why there are no TPCs, where they were looked for in vain.
+    pub fn why_no_tpcs(&self) -> Option<&str> {
+        self.why_no_tpcs.as_deref()
+    }
+
     /// How many SMs have been placed on each side.
     pub fn sms_by_side(&self) -> [usize; 2] {
         [0, 1].map(|side| self.sm_side.iter().filter(|&&of| of == side).count())
@@ -216,6 +233,8 @@ impl Table {
             pages: &self.pages,
             levels: &self.levels,
             sm_side: &self.sm_side,
+            tpcs: self.tpcs(),
+            why_no_tpcs: self.why_no_tpcs(),
             seconds: self.measured.seconds,
             table: path,
         }
@@ -238,6 +257,9 @@ impl Table {
     /// Names a content that no probe can have found, if there is one.
     pub(crate) fn implausible(&self) -> Option<&'static str> {
         if let Some(fault) = self.levels.iter().find_map(Level::implausible) {
+            return Some(fault);
+        }
+        if let Some(fault) = self.tpcs.as_ref().and_then(|tpcs| tpcs.implausible(self.gpu.sms)) {
             return Some(fault);
         }
         let level = self.color_level();

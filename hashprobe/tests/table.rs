@@ -5,7 +5,8 @@ mod harness;
 use harness::{MadeUpGpu, SIDE_MASK, UUID};
 use hashprobe::solve::{self, Sample};
 use hashprobe::{
-    Blocks, Function, GpuUuid, Level, Mask, Options, Over, Permutation, Ring, Steps, Table, TableError, XorHash,
+    Blocks, Function, GpuUuid, Level, Mask, Options, Over, Permutation, Ring, Steps, Table, TableError, TpcBits, Tpcs,
+    XorHash,
 };
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -34,6 +35,14 @@ fn table_with(function: Function) -> Table {
     let options = Options { samples: 1_000, held_out: 1_000, slices: false, ..Options::default() };
     let mut finding = hashprobe::probe(&mut MadeUpGpu::with_mask(SIDE_MASK), &options, &mut |_| ()).unwrap();
     finding.levels.push(Level::new("slice", function, 0.9995, 100));
+    Table::new(&finding, UNIX_EPOCH + Duration::from_secs(1_795_000_000))
+}
+
+/// A table with the TPCs of the made-up GPU: pairs of its 12 SMs, sides taking turns.
+fn table_with_tpcs() -> Table {
+    let options = Options { samples: 1_000, held_out: 1_000, slices: false, ..Options::default() };
+    let mut finding = hashprobe::probe(&mut MadeUpGpu::with_mask(SIDE_MASK), &options, &mut |_| ()).unwrap();
+    finding.tpcs = Ok(Tpcs { sides: vec![TpcBits(0b10101), TpcBits(1 << 127 | 0b01010)], sms_of_each: 2 });
     Table::new(&finding, UNIX_EPOCH + Duration::from_secs(1_795_000_000))
 }
 
@@ -172,6 +181,46 @@ fn a_changed_or_cut_table_is_refused() {
         fs::write(&path, &damage).unwrap();
         assert!(matches!(Table::load(&path), Err(TableError::Damaged { .. })), "{damage}");
     }
+}
+
+#[test]
+fn tpcs_are_read_as_they_were_saved() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("table.toml");
+    let table = table_with_tpcs();
+    table.save(&path).unwrap();
+    let read = Table::load(&path).unwrap();
+    assert_eq!((&read, read.tpcs().unwrap().sms(), read.why_no_tpcs()), (&table, 12, None));
+    let report = serde_json::to_value(table.report(None)).unwrap();
+    let sides = serde_json::json!(["0x15", "0x8000000000000000000000000000000a"]);
+    assert_eq!((&report["tpcs"]["sides"], &report["tpcs"]["sms_of_each"]), (&sides, &2.into()));
+}
+
+#[test]
+fn a_table_without_tpcs_says_why_and_one_of_before_they_were_looked_for_is_read() {
+    let (_folder, path, _) = saved();
+    let table = Table::load(&path).unwrap();
+    let why = "this bench cannot mask launches";
+    assert_eq!((table.tpcs(), table.why_no_tpcs()), (None, Some(why)));
+    let older = load_with(&format!("why_no_tpcs = \"{why}\"\n"), "").unwrap();
+    assert_eq!((older.tpcs(), older.why_no_tpcs(), older.colors()), (None, None, 2));
+}
+
+#[test]
+fn tpcs_that_cannot_be_true_are_refused() {
+    for (from, to, fault) in [
+        ("\"0x15\"", "\"0x17\"", "on two sides"),
+        ("\"0x15\"", "\"0x5\"", "SMs are not those"),
+        ("\"0x15\"", "\"0x0\"", "no TPC"),
+        ("sms_of_each = 2", "sms_of_each = 3", "SMs are not those"),
+    ] {
+        match load_changed(&table_with_tpcs(), from, to) {
+            Err(TableError::Implausible { what, .. }) => assert!(what.contains(fault), "{from} -> {to}: {what}"),
+            other => panic!("{from} -> {to}: {other:?}"),
+        }
+    }
+    let refusal = load_changed(&table_with_tpcs(), "\"0x15\"", "\"fifteen\"").unwrap_err();
+    assert!(matches!(refusal, TableError::Damaged { .. }), "{refusal}");
 }
 
 #[test]

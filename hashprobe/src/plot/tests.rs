@@ -1,7 +1,8 @@
 use super::*;
 use crate::structure::LookAlikes;
 use crate::{
-    Effort, Function, GpuInfo, GpuUuid, Layout, Mask, Measurement, Quality, Sides, Structure, Uncolorable, XorHash,
+    Effort, Function, GpuInfo, GpuUuid, Layout, Mask, Measurement, NoTpcs, Quality, Sides, Structure, Uncolorable,
+    XorHash,
 };
 use roxmltree::{Document, Node};
 use std::time::Duration;
@@ -28,6 +29,7 @@ fn nothing() -> Finding {
         uncolorable: Some(Uncolorable::NoXor),
         sm_side: Vec::new(),
         layout: None,
+        tpcs: Err(NoTpcs::NoEffect),
         effort: Effort {
             samples: 8,
             contested: 0,

@@ -2,7 +2,7 @@
 
 use crate::known_gpus::KnownGpu;
 use hashprobe::{GpuUuid, Table, TableError};
-use region::{GpuKey, HashTable};
+use region::{GpuKey, HashTable, Tpcs};
 use settings::{ColorChoice, Settings};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -35,7 +35,10 @@ pub fn check(settings: &Settings, data_folder: &Path, gpus: &[KnownGpu]) -> Resu
 #[derive(Debug, Default)]
 pub struct TableFolder {
     read: Vec<Version>,
+    /// The GPUs of which a table was read.
+    known: Vec<GpuKey>,
     hashes: Vec<(GpuKey, HashTable)>,
+    tpcs: Vec<(GpuKey, Tpcs)>,
 }
 
 /// A file as it was when it was read.
@@ -54,6 +57,10 @@ impl scheduler::Tables for TableFolder {
         self.update(files.filter_map(version).collect(), &mut |error| eprintln!("missile: {error}"));
         self.hashes.clone()
     }
+
+    fn tpcs(&self) -> Vec<(GpuKey, Tpcs)> {
+        self.tpcs.clone()
+    }
 }
 
 impl TableFolder {
@@ -61,7 +68,9 @@ impl TableFolder {
         if files == self.read {
             return;
         }
+        self.known.clear();
         self.hashes.clear();
+        self.tpcs.clear();
         for file in &files {
             match Table::load(&file.path) {
                 Ok(table) => self.add(&table),
@@ -76,8 +85,10 @@ impl TableFolder {
         let GpuUuid(uuid) = table.gpu().uuid;
         let key = GpuKey::from_uuid(uuid);
         // The chosen table comes first, and holds.
-        if self.hashes.iter().all(|(known, _)| *known != key) {
+        if !self.known.contains(&key) {
+            self.known.push(key);
             self.hashes.extend(hash_of(table).map(|hash| (key, hash)));
+            self.tpcs.extend(table.tpcs().and_then(published).map(|tpcs| (key, tpcs)));
         }
     }
 }
@@ -92,6 +103,12 @@ fn hash_of(table: &Table) -> Option<HashTable> {
     let masks: Vec<u64> = table.color_masks()?.iter().map(|mask| mask.0).collect();
     let by_side = table.color_level().is_some_and(|level| level.name == "side");
     Some(HashTable::new(u32::try_from(table.page().get()).ok()?, &masks)?.of_sides(by_side))
+}
+
+/// The TPCs as the region has them.
+fn published(tpcs: &hashprobe::Tpcs) -> Option<Tpcs> {
+    let bits = |side: usize| tpcs.sides.get(side).map_or(0, |side| side.0);
+    Tpcs::new([bits(0), bits(1)], tpcs.sms_of_each)
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {
@@ -121,5 +138,14 @@ mod tests {
         assert_eq!(complaints.len(), 1);
         assert!(complaints[0].contains("GPU-1.toml"), "{complaints:?}");
         assert!(tables.hashes.is_empty());
+    }
+    #[test]
+    fn the_bits_of_each_side_are_published() {
+        let tpcs = |sides: &[u128]| hashprobe::Tpcs {
+            sides: sides.iter().map(|&bits| hashprobe::TpcBits(bits)).collect(),
+            sms_of_each: 2,
+        };
+        assert_eq!(published(&tpcs(&[5, 10])), Tpcs::new([5, 10], 2));
+        assert_eq!(published(&tpcs(&[15])), Tpcs::new([15, 0], 2));
     }
 }

@@ -1,10 +1,11 @@
-//! One GPU, as tenants and arbiter share it: its channel hash and its bus.
+//! One GPU, as tenants and arbiter share it: its channel hash, its TPCs and its bus.
 
 use crate::bus::Bus;
 use crate::hash::{GpuKey, HashTable, MAX_MASKS};
 use crate::shared::shared;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::terms::{Class, Direction, SlotSet};
+use crate::tpcs::{PublishedTpcs, Tpcs};
 
 shared! {
     /// One GPU of the machine.
@@ -26,6 +27,8 @@ shared! {
         120 latency_sensitive: AtomicU64,
         /// Its best-effort tenants, as bits by slot. Written by the arbiter.
         128 best_effort: AtomicU64,
+        /// The TPCs that a launch can be kept from. Written by the arbiter.
+        136 tpcs: PublishedTpcs,
     }
 }
 
@@ -98,5 +101,15 @@ impl Gpu {
             }
         }
         None
+    }
+
+    /// Arbiter: publishes the GPU's TPCs, or takes them back.
+    pub fn publish_tpcs(&self, tpcs: Option<&Tpcs>) {
+        self.tpcs.publish(tpcs);
+    }
+
+    /// The published TPCs, if there are any and they hold together: at least one bit on side 0, and none on both.
+    pub fn tpcs(&self) -> Option<Tpcs> {
+        self.tpcs.read()
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! This crate exists so that the preloaded library and the arbiter mean the same thing by every byte they share. It
 //! knows the layout of the region file, the writer of each field, and the few protocols on it: holding a slot
-//! ([`Region::join`]), waking the arbiter ([`Doorbell`]), having channel groups take turns ([`Orders`]), saying that one has work ([`Activity`]), keeping within the
-//! machine's map budget ([`Layout::charge_maps`]) and publishing a channel hash ([`Gpu::publish`]). It knows nothing of
+//! ([`Region::join`]), waking the arbiter ([`Doorbell`]), having channel groups take turns ([`Orders`]), saying that one has
+//! work ([`Activity`]), keeping within the machine's map budget ([`Layout::charge_maps`]) and publishing a channel hash and
+//! the TPCs of a GPU ([`Gpu::publish`], [`Gpu::publish_tpcs`]). It knows nothing of
 //! CUDA, of scheduling policy or of the other crates. It must never block without a bound, trust a value that another
 //! process wrote, hold a pointer in shared memory, or leave a state behind that `kill -9` of any process could make
 //! permanent.
@@ -12,7 +13,8 @@
 //! under a lock of the file, and say so. Every type of the layout is [`Shared`], and each field's offset stands before it.
 //!
 //! Modules, each of which knows only those before it: `sync`, `shared`, `terms`, `times`; `claim`, `doorbell`, `hash`,
-//! `why`, `bus`, `groups`, `activity`; `gpu`, `orders`, `tenant`; `slot`, `machine`; `layout`, `shares`, `maps`; `lock`, `hold`,
+//! `tpcs`, `why`, `bus`, `groups`, `activity`; `gpu`, `orders`, `tenant`; `slot`, `machine`; `layout`, `shares`, `maps`;
+//! `lock`, `hold`,
 //! `error`, `file`.
 
 mod activity;
@@ -37,6 +39,7 @@ mod sync;
 mod tenant;
 mod terms;
 pub mod times;
+mod tpcs;
 mod why;
 
 pub use activity::{Activity, Doing};
@@ -59,4 +62,5 @@ pub use slot::Slot;
 pub use sync::monotonic_nanos;
 pub use tenant::Tenant;
 pub use terms::{Class, ColorState, Direction, Engine, GPUS, Means, SLOTS, SlotSet};
+pub use tpcs::Tpcs;
 pub use why::{Passed, Why};

@@ -3,7 +3,7 @@
 mod harness;
 
 use harness::{GPU, Running, SharedTables, be_a_tenant, folder, tenant_process, until};
-use region::{Class, Engine, HashTable, Region, Shares, monotonic_nanos};
+use region::{Class, Engine, HashTable, Region, Shares, Tpcs, monotonic_nanos};
 use scheduler::{ArbiterError, Options, Stop, run};
 use std::path::Path;
 use std::process::Command;
@@ -168,6 +168,22 @@ fn hashes_are_published_to_whoever_joins_and_withdrawn_when_they_vanish() {
     until("the changed hash is published", || entry().hash() == Some(other));
     arbiter.tables.0.lock().clear();
     until("the hash is withdrawn", || entry().hash().is_none());
+}
+
+#[test]
+fn tpcs_are_published_without_a_hash_put_right_and_withdrawn_when_they_vanish() {
+    let arbiter = Running::start();
+    let [tpcs, other] = [[0xFF, 0xFF00], [0xF, 0]].map(|sides| Tpcs::new(sides, 2).expect("TPCs"));
+    let entry = || &arbiter.layout().header.gpus[arbiter.gpu()];
+    assert_eq!(entry().tpcs(), None);
+    arbiter.tables.1.lock().push((GPU, tpcs));
+    arbiter.join(Class::Be, 1024);
+    until("the TPCs are published", || entry().tpcs() == Some(tpcs));
+    assert_eq!(entry().hash(), None);
+    entry().publish_tpcs(Some(&other));
+    until("what is not the arbiter's is put right", || entry().tpcs() == Some(tpcs));
+    arbiter.tables.1.lock().clear();
+    until("the TPCs are withdrawn", || entry().tpcs().is_none());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its own part of this module")]
 
 use parking_lot::Mutex;
-use region::{Class, Engine, GpuKey, HashTable, Hold, Layout, Means, Region, Slot, monotonic_nanos};
+use region::{Class, Engine, GpuKey, HashTable, Hold, Layout, Means, Region, Slot, Tpcs, monotonic_nanos};
 use scheduler::{ArbiterError, Options, Stop, Tables, run};
 use std::os::unix::thread::JoinHandleExt;
 use std::path::{Path, PathBuf};
@@ -19,11 +19,15 @@ pub const GPU: GpuKey = GpuKey::from_uuid([7; 16]);
 
 /// Tables that the test changes while the arbiter runs.
 #[derive(Clone, Default)]
-pub struct SharedTables(pub Arc<Mutex<Vec<(GpuKey, HashTable)>>>);
+pub struct SharedTables(pub Arc<Mutex<Vec<(GpuKey, HashTable)>>>, pub Arc<Mutex<Vec<(GpuKey, Tpcs)>>>);
 
 impl Tables for SharedTables {
     fn hashes(&mut self) -> Vec<(GpuKey, HashTable)> {
         self.0.lock().clone()
+    }
+
+    fn tpcs(&self) -> Vec<(GpuKey, Tpcs)> {
+        self.1.lock().clone()
     }
 }
 

@@ -1,6 +1,7 @@
 //! A table in words: the whole for `missile table`, the gist for `missile probe`.
 
 mod levels;
+mod tpcs;
 mod wrap;
 
 use hashprobe::Table;
@@ -16,6 +17,7 @@ pub fn whole(table: &Table) -> String {
     for level in table.levels() {
         text += &section(&capital(&level.name), &levels::whole(level));
     }
+    text += &section("TPCs", &tpcs::whole(table));
     text += &section("Pages", &pages(table));
     text += &section("Tenants", &tenants(table));
     text + &section("Words", &words())
@@ -28,6 +30,7 @@ pub fn gist(table: &Table, path: &Path) -> String {
     for level in table.levels() {
         text += &section(&capital(&level.name), &[levels::gist(level)]);
     }
+    text += &section("TPCs", &[tpcs::gist(table)]);
     text += &section("Tenants", &tenants(table)[..1]);
     let seconds = table.measured().seconds;
     let kept = format!("Measured in {seconds:.1} s, kept in {}; `missile table` explains that file.", path.display());
@@ -171,6 +174,7 @@ fn tenants(table: &Table) -> Vec<String> {
 fn words() -> Vec<String> {
     [
         "Slice: a part of the L2 cache, through which its part of the memory is reached.",
+        "TPC: some SMs, two on most GPUs, that a launch can be kept from by one bit of its mask.",
         "Parity: 1 where an odd number of these bits of the physical address are 1, else 0.",
         "Colour: pages of different colours have no slice or channel in common.",
     ]

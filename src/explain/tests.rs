@@ -1,7 +1,7 @@
 use super::*;
 use hashprobe::{
-    Blocks, Effort, Finding, Function, GpuInfo, GpuUuid, Level, LutInfo, Mask, Over, Permutation, Ring, Steps,
-    Uncolorable, XorHash,
+    Blocks, Effort, Finding, Function, GpuInfo, GpuUuid, Level, LutInfo, Mask, NoTpcs, Over, Permutation, Ring, Steps,
+    TpcBits, Tpcs, Uncolorable, XorHash,
 };
 use std::time::{Duration, SystemTime};
 use units::{Bytes, Nanos, PhysAddr};
@@ -18,6 +18,7 @@ fn finding() -> Finding {
         uncolorable: Some(Uncolorable::NoXor),
         sm_side: Vec::new(),
         layout: None,
+        tpcs: Err(NoTpcs::NoEffect),
         effort: Effort {
             samples: 8_192,
             contested: 0,
@@ -56,6 +57,24 @@ fn assert_says(text: &str, sentences: &[&str]) {
 #[track_caller]
 fn assert_fits(text: &str) {
     assert!(text.lines().all(|line| line.chars().count() <= 100), "too wide:\n{text}");
+}
+
+#[test]
+fn tpcs_are_counted_by_side_or_the_reason_is_given() {
+    let with = |sides: &[u128]| {
+        let sides = sides.iter().map(|&bits| TpcBits(bits)).collect();
+        table(&Finding { tpcs: Ok(Tpcs { sides, sms_of_each: 2 }), ..finding() })
+    };
+    assert_says(
+        &whole(&with(&[0b10101, 0b01010 | 1 << 100])),
+        &[
+            "A launch can be kept from each of 6 TPCs of 2 SMs: 3 on side 0, 3 on side 1.",
+            "Their bits of side 0 in a launch's mask: 0x15.",
+        ],
+    );
+    assert_says(&whole(&with(&[0x3F])), &["their sides are not known", "Their bits in a launch's mask: 0x3f."]);
+    let none = gist(&table(&finding()), Path::new("table.toml"));
+    assert_says(&none, &["Launches cannot be kept from SMs: none of 128 bits takes an SM away."]);
 }
 
 #[test]

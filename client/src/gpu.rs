@@ -57,6 +57,11 @@ impl Gpu {
         self.attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_MODE)
     }
 
+    /// Whether MPS has contexts of several processes share the GPU; `None` for a driver that does not say.
+    pub fn is_under_mps(self) -> Option<bool> {
+        self.attribute(Attribute::CU_DEVICE_ATTRIBUTE_MPS_ENABLED).ok().map(|enabled| enabled != 0)
+    }
+
     /// Retains the primary context and makes it the calling thread's.
     pub fn primary_context(self) -> Result<Context, DriverError> {
         Context::retain(self)

@@ -2,6 +2,7 @@
 
 use crate::GpuUuid;
 use crate::tpc_bits::TpcBits;
+use abi::qmd::UnknownQmd;
 use client::DriverError;
 use units::{Bytes, DeviceVa, PhysAddr};
 
@@ -53,7 +54,7 @@ pub trait Bench {
     fn latencies(&mut self, blocks: u32, lines: &[DeviceVa], reps: u32) -> Result<Measurement, BenchError>;
 
     /// The GPU as one whose launches can be kept from TPCs, or the reason why they cannot.
-    fn masked(&mut self) -> Result<Result<&mut dyn Masked, NoMasks>, BenchError> {
+    fn masked(&mut self) -> Result<Result<Box<dyn Masked + '_>, NoMasks>, BenchError> {
         Ok(Err(NoMasks::NotOffered))
     }
 }
@@ -81,11 +82,8 @@ pub enum NoMasks {
     #[error("the driver does not tell of launches beforehand")]
     NotTold,
     /// The place of the mask in the launches' descriptors is not known.
-    #[error("launch descriptors of version {version} are not known")]
-    UnknownDescriptor {
-        /// The version that the descriptors have.
-        version: String,
-    },
+    #[error("this GPU has {0}")]
+    UnknownDescriptor(UnknownQmd),
 }
 
 /// A reason for which lines could not be timed.

@@ -1,7 +1,11 @@
 //! A real GPU as a bench: memory from the CUDA driver, physical addresses from `libmissile.so`.
 
-use crate::{Bench, BenchError, GpuInfo, GpuUuid, Measurement, Stretch};
-use client::{Context, DeviceMemory, Driver, DriverError, Extent, Extents, Gpu, Kernel, Launch, MemoryInfo};
+use crate::lines::LINE;
+use crate::{Bench, BenchError, GpuInfo, GpuUuid, Masked, Measurement, NoMasks, Stretch, TpcBits};
+use abi::qmd::TpcMask;
+use client::{
+    Context, DeviceMemory, Driver, DriverError, Extent, Extents, Gpu, Kernel, Launch, LaunchMasks, Library, MemoryInfo,
+};
 use core::ffi::{CStr, c_void};
 use units::{Bytes, DeviceVa, PhysAddr};
 
@@ -15,6 +19,9 @@ const PIECES: (Bytes, Bytes) = (Bytes::gib(16), Bytes::mib(64));
 const RESERVE: Bytes = Bytes::gib(1);
 /// The threads of a block: one warp, of which one thread measures.
 const THREADS: u32 = 32;
+/// How many lines each block of a launch under a mask times, once each: that takes some ten microseconds, in which the
+/// GPU places all blocks for which there is room.
+const MASKED_LINES: usize = 64;
 
 /// A GPU of this machine. It holds most of the GPU's free memory as long as it lives, because address bits up to the
 /// highest decide; it belongs to the thread that opened it, whose current context it sets.
@@ -26,6 +33,7 @@ pub struct CudaBench {
     kernel: Kernel,
     /// The shared memory that a block asks for.
     shared: Bytes,
+    masks: Option<LaunchMasks>,
     _pieces: Vec<DeviceMemory>,
 }
 
@@ -41,7 +49,7 @@ impl CudaBench {
         let kernel = context.kernel(ptx, KERNEL_NAME, shared)?;
         let MemoryInfo { free, total } = context.memory_info()?;
         let (pieces, memory) = take_memory(&context, free, extents)?;
-        Ok(CudaBench { context, gpu: info, memory, vram: total, kernel, shared, _pieces: pieces })
+        Ok(CudaBench { context, gpu: info, memory, vram: total, kernel, shared, masks: None, _pieces: pieces })
     }
 
     /// Memory with room for the words.
@@ -92,6 +100,44 @@ impl Bench for CudaBench {
         out.read(&mut measurement.cycles)?;
         smids.read(&mut measurement.smids)?;
         Ok(measurement)
+    }
+
+    fn masked(&mut self) -> Result<Result<Box<dyn Masked + '_>, NoMasks>, BenchError> {
+        match self.context.gpu().is_under_mps() {
+            Some(false) => {}
+            Some(true) => return Ok(Err(NoMasks::UnderMps)),
+            None => return Ok(Err(NoMasks::PerhapsMps)),
+        }
+        if self.masks.is_none() {
+            self.masks = LaunchMasks::subscribe(&Library::load()?);
+        }
+        let Some(masks) = self.masks else { return Ok(Err(NoMasks::NotTold)) };
+        let mut masked = MaskedBench { bench: self, masks };
+        // A mask that takes nothing away shows whether there is a place for it.
+        masked.ran_without(TpcBits::default())?;
+        Ok(match (masks.unknown(), masks.masked()) {
+            (Some(unknown), _) => Err(NoMasks::UnknownDescriptor(unknown)),
+            (None, 0) => Err(NoMasks::NotTold),
+            (None, _) => Ok(Box::new(masked)),
+        })
+    }
+}
+
+/// A bench whose launches have masks.
+struct MaskedBench<'a> {
+    bench: &'a mut CudaBench,
+    masks: LaunchMasks,
+}
+
+impl Masked for MaskedBench<'_> {
+    fn ran_without(&mut self, taken: TpcBits) -> Result<Vec<u32>, BenchError> {
+        let Some(Stretch { va, bytes, .. }) = self.bench.memory.first().copied() else { return Ok(Vec::new()) };
+        let lines = (0..bytes.get() / LINE.get()).take(MASKED_LINES).map(|i| va + Bytes::new(i * LINE.get()));
+        let lines: Vec<DeviceVa> = lines.collect();
+        self.masks.take(TpcMask::new(taken.0));
+        let measured = self.bench.latencies(2 * self.bench.gpu.sms, &lines, 1);
+        self.masks.stop();
+        Ok(measured?.smids)
     }
 }
 

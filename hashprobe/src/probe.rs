@@ -121,7 +121,7 @@ pub fn probe(
 fn tpcs(bench: &mut dyn Bench, sm_side: &[Option<u32>], rng: &mut Rng) -> Result<Result<Tpcs, NoTpcs>, ProbeError> {
     let sms = bench.gpu().sms;
     match bench.masked()? {
-        Ok(masked) => Ok(tpcs::find(masked, sms, sm_side, rng)?),
+        Ok(mut masked) => Ok(tpcs::find(&mut *masked, sms, sm_side, rng)?),
         Err(reason) => Ok(Err(reason.into())),
     }
 }

@@ -188,6 +188,17 @@ impl Table {
         self.tpcs.as_ref()
     }
 
+    /// Takes over the TPCs of a former table of the same card, driver and sides, as their bits stay what they are.
+    #[must_use]
+    pub fn with_tpcs_of(mut self, former: &Table) -> Table {
+        let sides = |table: &Table| table.levels.iter().find(|level| level.name == "side").map(|of| of.masks.clone());
+        let same = self.gpu == former.gpu && self.driver == former.driver && sides(&self) == sides(former);
+        if let Some(tpcs) = former.tpcs.as_ref().filter(|_| same) {
+            (self.tpcs, self.why_no_tpcs) = (Some(tpcs.clone()), None);
+        }
+        self
+    }
+
     /// Why there are no TPCs, where they were looked for in vain.
     pub fn why_no_tpcs(&self) -> Option<&str> {
         self.why_no_tpcs.as_deref()

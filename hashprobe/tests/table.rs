@@ -197,6 +197,18 @@ fn tpcs_are_read_as_they_were_saved() {
 }
 
 #[test]
+fn tpcs_of_a_former_table_are_taken_over_where_it_is_of_the_same_card_driver_and_sides() {
+    let former = table_with_tpcs();
+    let taken = table_of(SIDE_MASK).with_tpcs_of(&former);
+    assert_eq!((taken.tpcs(), taken.why_no_tpcs()), (former.tpcs(), None));
+    assert_eq!(table_of(SIDE_MASK ^ 1 << 33).with_tpcs_of(&former).tpcs(), None);
+    let without = table_of(SIDE_MASK).with_tpcs_of(&table_of(SIDE_MASK));
+    assert!(without.tpcs().is_none() && without.why_no_tpcs().is_some());
+    let other = load_changed(&former, "driver = \"580.1.00\"", "driver = \"580.2.00\"").unwrap();
+    assert_eq!(table_of(SIDE_MASK).with_tpcs_of(&other).tpcs(), None);
+}
+
+#[test]
 fn a_table_without_tpcs_says_why_and_one_of_before_they_were_looked_for_is_read() {
     let (_folder, path, _) = saved();
     let table = Table::load(&path).unwrap();

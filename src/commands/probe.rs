@@ -7,7 +7,7 @@ use crate::known_gpus::kernel_driver;
 use crate::output::print;
 use crate::own_program::own_program;
 use crate::simulated::SimulatedGpu;
-use hashprobe::{BenchError, Busy, CudaBench, Options, ProbeError, Progress, Table, how_busy, plot};
+use hashprobe::{BenchError, Busy, CudaBench, NoMasks, NoTpcs, Options, ProbeError, Progress, Table, how_busy, plot};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -69,11 +69,16 @@ pub fn run(arguments: Arguments) -> Outcome {
     })?;
     bar.finish_and_clear();
     let now = SystemTime::now();
-    let table = Table::new(&finding, now);
+    let mut table = Table::new(&finding, now);
     let path = arguments.out.unwrap_or_else(|| {
         let data_folder = settings::data_folder(&|name| std::env::var_os(name));
         Table::default_path(&data_folder, table.gpu().uuid)
     });
+    if finding.tpcs == Err(NoTpcs::Masks(NoMasks::UnderMps))
+        && let Ok(former) = Table::load(&path)
+    {
+        table = table.with_tpcs_of(&former);
+    }
     table.save(&path).map_err(Failure::failed)?;
     if let Some(path) = &arguments.plot {
         plot::save(&plot::draw(&finding, now), path).map_err(Failure::failed)?;

@@ -1,9 +1,9 @@
 """The channel hash of a real GPU, probed and held against what the driver says: `python3 tests/gpu/probe.py DIST`.
 
-DIST is the folder that `tests/gpu/dist.sh` makes. Probes twice on an idle GPU and once as an MPS client; asks the kernel
-driver, without privileges, for the number of L2 slices and the side of each SM; and tries a GPU that is busy, and one
-that is full. Tables, pictures and raw answers lie in the folder of --out. The last line reads `N passed, N failed, N
-skipped`, and the exit code is 1 if anything failed.
+DIST is the folder that `tests/gpu/dist.sh` makes. Probes three times on an idle GPU and once as an MPS client; asks the
+kernel driver, without privileges, for the number of L2 slices and the side of each SM, with which the bits of TPCs have
+to agree; and tries a GPU that is busy, and one that is full. Tables, pictures and raw answers lie in the folder of --out.
+The last line reads `N passed, N failed, N skipped`, and the exit code is 1 if anything failed.
 """
 import argparse
 import ctypes
@@ -162,6 +162,31 @@ def sm_sides():
     return f"{len(sides)} SMs, {sides.count(0)} and {sides.count(1)}"
 
 
+def tpcs_of(report):
+    """The section of TPCs, its bits as numbers."""
+    if not report["tpcs"]:
+        raise Failed(f"no TPCs: {report['why_no_tpcs']}")
+    return [int(side, 16) for side in report["tpcs"]["sides"]], report["tpcs"]["sms_of_each"]
+
+
+def tpcs():
+    """Bits of launches' masks answer for all SMs, as many on each side as the driver says."""
+    sides, each = tpcs_of(idle.report)
+    counts = [each * side.bit_count() for side in sides]
+    if sum(counts) != idle.report["gpu"]["sms"]:
+        raise Failed(f"{counts} SMs of {idle.report['gpu']['sms']}")
+    if sides[0] & sum(sides[1:]):
+        raise Failed(f"bits on both sides: {[hex(side) for side in sides]}")
+    _, placed = kernel()
+    if counts != [idle.report["sm_side"].count(side) for side in (0, 1)] or sorted(counts) != sorted(
+        placed.count(side) for side in (0, 1)
+    ):
+        raise Failed(f"{counts} SMs by side, the driver says {[placed.count(side) for side in (0, 1)]}")
+    if "H200" in idle.report["gpu"]["name"] and counts[0] != counts[1]:
+        raise Failed(f"an H200's sides are equal, found {counts}")
+    return f"{counts} SMs in TPCs of {each}; bits {', '.join(hex(side) for side in sides)}"
+
+
 def again():
     """A second probe finds the same levels."""
     report, seconds, process = probe("again")
@@ -172,6 +197,19 @@ def again():
     masks = [level(report, "side")["masks"] for report in (idle.report, report)]
     if first != second or masks[0] != masks[1]:
         raise Failed(f"{first} {masks[0]}, then {second} {masks[1]}")
+    if tpcs_of(idle.report) != tpcs_of(report):
+        raise Failed(f"TPCs {tpcs_of(idle.report)}, then {tpcs_of(report)}")
+    return text
+
+
+def quick():
+    """A probe of the sides alone, in which the search for TPCs is what takes long, finds the same TPCs in under 10 s."""
+    report, seconds, process = probe("quick", "--quick")
+    text, _ = check_probe(report, seconds, process)
+    if tpcs_of(idle.report) != tpcs_of(report):
+        raise Failed(f"TPCs {tpcs_of(idle.report)}, then {tpcs_of(report)}")
+    if seconds > 10:
+        raise Failed(f"it took {seconds:.1f} s")
     return text
 
 
@@ -198,7 +236,7 @@ def mps(on):
 
 
 def mps_client():
-    """A probe as an MPS client finds the same."""
+    """A probe as an MPS client finds the same, but no TPCs, and says why."""
     mps(True)
     mps_client.report, seconds, process = probe("mps")
     text = check_probe(mps_client.report, seconds, process)[0]
@@ -207,6 +245,8 @@ def mps_client():
     sides = [[report["sm_side"].count(side) for side in (0, 1)] for report in (idle.report, mps_client.report)]
     if sorted(sides[0]) != sorted(sides[1]):
         raise Failed(f"SMs by side: {sides[0]} without MPS, {sides[1]} in the client")
+    if mps_client.report["tpcs"] or "MPS" not in mps_client.report["why_no_tpcs"]:
+        raise Failed(f"TPCs in the client: {mps_client.report['tpcs']}, {mps_client.report['why_no_tpcs']}")
     return f"{text}; {check_slices(mps_client.report)}"
 
 
@@ -268,7 +308,7 @@ def main():
     )
     print(gpu.stdout.strip())
     counts = dict.fromkeys(("passed", "failed", "skipped"), 0)
-    for check in (idle, memory, slices, sm_sides, again, words, mps_client, busy, full):
+    for check in (idle, memory, slices, sm_sides, tpcs, again, quick, words, mps_client, busy, full):
         try:
             outcome, text = "passed", check()
         except Failed as error:

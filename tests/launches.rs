@@ -130,3 +130,27 @@ fn an_arbiter_that_dies_beside_a_tenant_at_work_holds_nobody_for_long() {
     assert_eq!(tenant.says(), bare(&place, &["launch", "30"]));
     assert_eq!(tenant.finish().code, Some(0));
 }
+
+#[test]
+fn a_target_is_learned_alone_and_steered_by_beside_others() {
+    let (place, _arbiter) = place();
+    let server = Held::start(&mut work(&place, &["--class", "ls", "--slo", "1.5"], &["serve"], true));
+    assert_eq!(server.says(), json!({"busy": true}));
+    let alone = place.wait_for_tenant(server.id(), "its p99 alone", |tenant| tenant["alone_ms"].as_f64() > Some(0.9));
+    assert_eq!((&alone["target"], &alone["reached_ratio"]), (&json!(1.5), &Value::Null), "{alone}");
+    let job = Held::start(&mut work(&place, &["--class", "be"], &["grind"], true));
+    assert_eq!(job.says(), json!({"busy": true}));
+    let beside = place.wait_for_tenant(server.id(), "its p99 beside", |tenant| tenant["reached_ratio"].is_f64());
+    assert_ne!(beside["target_reached"], "learning", "{beside}");
+    assert!(beside["freedom"].as_f64().is_some(), "{beside}");
+}
+
+#[test]
+fn a_target_that_is_none_is_refused() {
+    let place = Place::with_table();
+    for bad in ["1", "1.001", "11", "fast"] {
+        let said = said(&mut work(&place, &["--class", "ls", "--slo", bad], &["serve"], true));
+        assert_eq!(said.code, Some(2), "{bad}");
+        assert!(said.one_line().contains("MISSILE_SLO"), "{bad}");
+    }
+}

@@ -3,7 +3,8 @@
 use crate::figure::{Column, Label, Metric, figures};
 use crate::value::{ToValue, Value};
 use region::{
-    Activity, Bus, Class, ColorState, Direction, Engine, Groups, Header, Layout, Means, Region, Slot, Tenant,
+    Activity, Bus, Class, ColorState, Direction, Engine, Groups, Header, Layout, Means, Orders, Reached, Region, Slot,
+    Tenant,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -160,6 +161,25 @@ figures! {
     busy_streams: u64, One, Some(Metric::gauge("missile_tenant_busy_streams")), [],
     "Streams with work that is not known to be done.", |slot| slot.activity.streams().into();
 
+    target: Option<f64>, One, None, [], "Factor of its p99 alone within which its p99 is to stay; null without one.",
+    |slot| Some(slot.tenant.target.load(Ordering::Relaxed)).filter(|&target| target != 0).map(|target| f64::from(target) / 1e3);
+
+    target_reached: &'static str, One, Some(Metric::Info("missile_tenant", "target", "none")), [],
+    "Whether the target is kept: `none`, `learning`, `steered` or `not_reachable`.", |slot| slot.orders.aim.reached().name();
+
+    reached_ratio: Option<f64>, One, Some(Metric::gauge("missile_tenant_reached_ratio")),
+    [Column::right("P99 X", 7, |ratio| ratio.text_or("-"))],
+    "The p99 of its requests beside best-effort work over the last 10 s, as a multiple of that alone; null while unknown.",
+    |slot| slot.orders.aim.ratio();
+
+    alone_ms: Option<f64>, Millis, Some(Metric::gauge("missile_tenant_alone")), [],
+    "The p99 of its requests alone, where it has a target; null while unknown.",
+    |slot| slot.orders.aim.alone().map(Nanos::as_millis_f64);
+
+    freedom: Option<f64>, One, Some(Metric::gauge("missile_tenant_best_effort_freedom")), [],
+    "The freedom that its target leaves best-effort tenants, 0 (strictest) to 1; null without a target.",
+    |slot| (slot.orders.aim.reached() != Reached::NoTarget).then(|| slot.orders.aim.freedom());
+
     sms: Option<u32>, One, Some(Metric::Info("missile_tenant", "sms", "all")),
     [Column::right("SMS", 4, |sms| sms.text_or("all"))],
     "Number of SMs that the tenant is confined to; null (`all`) for all.",
@@ -194,11 +214,18 @@ struct Occupied<'a> {
     class: Option<Class>,
     tenant: &'a Tenant,
     activity: &'a Activity,
+    orders: &'a Orders,
 }
 
 impl<'a> Occupied<'a> {
     fn of(slot: &'a Slot) -> Option<Self> {
-        Some(Occupied { pid: slot.pid()?, class: slot.tenant.class(), tenant: &slot.tenant, activity: &slot.activity })
+        Some(Occupied {
+            pid: slot.pid()?,
+            class: slot.tenant.class(),
+            tenant: &slot.tenant,
+            activity: &slot.activity,
+            orders: &slot.orders,
+        })
     }
 
     /// The tenant's groups on an engine, by GPU.

@@ -2,7 +2,8 @@
 
 use observe::snapshot;
 use region::{
-    Class, ColorState, Direction, Engine, GpuKey, Hold, Layout, Means, Region, Shares, Slot, Why, monotonic_nanos,
+    Class, ColorState, Direction, Engine, GpuKey, Hold, Layout, Means, Reached, Region, Shares, Slot, Why,
+    monotonic_nanos,
 };
 use serde_json::{Value, json};
 use std::cell::RefCell;
@@ -61,7 +62,14 @@ fn see(arbiter: &Machine) -> Value {
 fn a_tenant_is_shown_as_it_describes_itself() {
     let arbiter = Machine::new();
     let gpu = arbiter.gpu();
-    let tenant = &arbiter.join(Class::Ls, 77).tenant;
+    let slot = arbiter.join(Class::Ls, 77);
+    slot.activity.begin();
+    slot.orders.aim.publish(Reached::Steered, Some(1.25), Some(Nanos::from_millis(2)), 0.5);
+    let tenant = &slot.tenant;
+    tenant.target.store(1500, Ordering::Relaxed);
+    tenant.holds.store(4, Ordering::Relaxed);
+    tenant.held.store(6_000_000, Ordering::Relaxed);
+    tenant.let_go.store(1, Ordering::Relaxed);
     tenant.set_name(b"python3");
     tenant.color.store(2, Ordering::Relaxed);
     tenant.color_state.store(ColorState::On.code(), Ordering::Relaxed);
@@ -89,6 +97,8 @@ fn a_tenant_is_shown_as_it_describes_itself() {
             "d2d_bytes": 0, "launches": 9, "graph_launches": 0, "sms": null, "state": "coloured",
             "maps": 3, "bypassed": 2, "bypassed_by": "cuMemAlloc_v2", "passed": { "off_the_bus": 1 },
             "slice_us": { "gr": null, "copy": 1 }, "slice_calls": 1, "held_ms": { "gr": 0.0, "copy": 250.0 },
+            "launch_holds": 4, "launch_held_ms": 6.0, "launches_let_go": 1, "busy_streams": 1,
+            "target": 1.5, "target_reached": "steered", "reached_ratio": 1.25, "alone_ms": 2.0, "freedom": 0.5,
             "means": { "gr": "unknown", "copy": "slices_and_stops" },
         }])
     );

@@ -1,11 +1,13 @@
 //! One GPU, as tenants and arbiter share it: its channel hash, its TPCs and its bus.
 
+use crate::allowed::{Allowed, Permission};
 use crate::bus::Bus;
 use crate::hash::{GpuKey, HashTable, MAX_MASKS};
 use crate::shared::shared;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::terms::{Class, Direction, SlotSet};
 use crate::tpcs::{PublishedTpcs, Tpcs};
+use units::Nanos;
 
 shared! {
     /// One GPU of the machine.
@@ -29,6 +31,8 @@ shared! {
         128 best_effort: AtomicU64,
         /// The TPCs that a launch can be kept from. Written by the arbiter.
         136 tpcs: PublishedTpcs,
+        /// The permission of best-effort tenants. Written by the arbiter.
+        176 permission: Permission,
     }
 }
 
@@ -54,6 +58,23 @@ impl Gpu {
     /// Arbiter: says which tenants of a class give it work.
     pub fn set_tenants(&self, class: Class, slots: SlotSet) {
         self.tenants_word(class).store(slots.0, Ordering::Relaxed);
+    }
+
+    /// Arbiter: says what its best-effort tenants may do, or that no target says; and until when all of them are to be quiet.
+    pub fn allow(&self, allowed: Option<Allowed>, quiet_until: Nanos) {
+        self.permission.publish(allowed, quiet_until);
+    }
+
+    /// The permission of its best-effort tenants, where a target says.
+    #[inline]
+    pub fn allowed(&self) -> Option<Allowed> {
+        self.permission.allowed()
+    }
+
+    /// The end of a time in which no best-effort launch goes on. The clock is read only where one was said.
+    #[inline]
+    pub fn quiet_until(&self, now: impl FnOnce() -> Nanos) -> Option<Nanos> {
+        self.permission.quiet_until(now)
     }
 
     /// The tenants of a class that give it work.

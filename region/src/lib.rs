@@ -13,11 +13,13 @@
 //! under a lock of the file, and say so. Every type of the layout is [`Shared`], and each field's offset stands before it.
 //!
 //! Modules, each of which knows only those before it: `sync`, `shared`, `terms`, `times`; `claim`, `doorbell`, `hash`,
-//! `tpcs`, `why`, `bus`, `groups`, `activity`; `gpu`, `orders`, `tenant`; `slot`, `machine`; `layout`, `shares`, `maps`;
+//! `tpcs`, `why`, `bus`, `groups`, `activity`, `aim`, `allowed`, `requests`; `gpu`, `orders`, `tenant`; `slot`, `machine`; `layout`, `shares`, `maps`;
 //! `lock`, `hold`,
 //! `error`, `file`.
 
 mod activity;
+mod aim;
+mod allowed;
 mod bus;
 mod claim;
 mod doorbell;
@@ -32,6 +34,7 @@ mod lock;
 mod machine;
 mod maps;
 mod orders;
+mod requests;
 mod shared;
 mod shares;
 mod slot;
@@ -43,6 +46,8 @@ mod tpcs;
 mod why;
 
 pub use activity::{Activity, Doing};
+pub use aim::{Aim, Reached};
+pub use allowed::Allowed;
 pub use bus::Bus;
 pub use claim::Tenure;
 pub use doorbell::Doorbell;
@@ -56,6 +61,7 @@ pub use layout::Layout;
 pub use machine::Header;
 pub use maps::MapBudgetExceeded;
 pub use orders::{Order, Orders};
+pub use requests::{Requests, Served};
 pub use shared::Shared;
 pub use shares::Shares;
 pub use slot::Slot;

@@ -4,6 +4,7 @@
 //! sleeps on that futex, reads what it is to do, and says in its own part ([`crate::Groups`]) what it did. A stop always
 //! has an end, so that an arbiter that dies or is stopped holds nobody for longer than it last said.
 
+use crate::aim::Aim;
 use crate::claim::Tenure;
 use crate::shared::shared;
 use crate::sync::{AtomicU32, AtomicU64, Ordering, futex_wait, futex_wake};
@@ -33,6 +34,8 @@ shared! {
         8 noticed: AtomicU64,
         /// By GPU and [`Engine`].
         16 orders: [[Order; 2]; GPUS],
+        /// Its target, as the arbiter finds it.
+        272 pub aim: Aim,
     }
 }
 
@@ -77,6 +80,7 @@ impl Orders {
         for order in self.orders.iter().flatten() {
             order.set(None, None);
         }
+        self.aim.clear();
         self.noticed.store(0, Ordering::Relaxed);
         self.changes.fetch_add(1, Ordering::Release);
         futex_wake(&self.changes);

@@ -3,6 +3,7 @@
 use crate::activity::Activity;
 use crate::claim::{Claim, Tenure};
 use crate::orders::Orders;
+use crate::requests::Requests;
 use crate::shared::shared;
 use crate::tenant::Tenant;
 
@@ -15,6 +16,8 @@ shared! {
         8 pub tenant: Tenant,
         /// Whether it has work on a GPU.
         896 pub activity: Activity,
+        /// The requests that it finished.
+        1024 pub requests: Requests,
         /// The arbiter's orders to it.
         4096 pub orders: Orders,
     }
@@ -35,6 +38,7 @@ impl Slot {
     pub(crate) fn begin(&self, pid: u32) -> Tenure {
         self.tenant.clear();
         self.activity.clear();
+        self.requests.clear();
         self.claim.take(pid)
     }
 
@@ -42,6 +46,7 @@ impl Slot {
     pub(crate) fn end(&self) {
         self.tenant.clear();
         self.activity.clear();
+        self.requests.clear();
         self.orders.clear();
         self.claim.free();
     }

@@ -8,7 +8,7 @@ use crate::why::Passed;
 
 shared! {
     /// A tenant's description of itself. Written by the tenant alone, and cleared under the slot's lock.
-    pub struct Tenant: 872 => {
+    pub struct Tenant: 880 => {
         /// [`Class`]; 0 until the tenant has filled in its part.
         0 pub class: AtomicU32,
         /// Its weight among its class, 1 to 10000.
@@ -51,6 +51,9 @@ shared! {
         856 pub held: AtomicU64,
         /// Launches that went on after the longest wait.
         864 pub let_go: AtomicU64,
+        /// Its target in thousandths of its p99 alone, 0 for none.
+        872 pub target: AtomicU32,
+        876 reserved: AtomicU32,
     }
 }
 
@@ -113,7 +116,7 @@ impl Tenant {
 
     /// Under the slot's lock: nothing of a former tenant stays.
     pub(crate) fn clear(&self) {
-        for word in [&self.class, &self.weight, &self.color, &self.color_state, &self.sms, &self.copies] {
+        for word in [&self.target, &self.class, &self.weight, &self.color, &self.color_state, &self.sms, &self.copies] {
             word.store(0, Ordering::Relaxed);
         }
         let counters = [

@@ -78,6 +78,8 @@ macro_rules! coded {
     };
 }
 
+pub(crate) use coded;
+
 coded! {
     /// A tenant's rank among the others.
     Class {

@@ -25,6 +25,9 @@ pub const GOVERNING_LOOK: Nanos = Nanos::from_millis(50);
 /// look that found nothing is not the last one.
 pub const IMPORTS_LOOK: Nanos = Nanos::from_millis(2_000);
 
+/// The longest quiet time that is believed, counted from when it is read: an arbiter says 100 ms at a time.
+pub const LONGEST_QUIET_TIME: Nanos = Nanos::from_millis(250);
+
 /// The longest time for which a tenant counts as at work after its work is done.
 pub const LONGEST_LINGER: Nanos = Nanos::from_millis(10);
 

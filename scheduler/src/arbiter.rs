@@ -1,5 +1,6 @@
 //! The arbiter's life: one loop over the region until it is asked to end.
 
+use crate::aims::{Aims, works};
 use crate::error::ArbiterError;
 use crate::members::{DeathWatch, EndOnDrop, Live, Members};
 use crate::publish::{Publisher, Tables, Utilization};
@@ -111,8 +112,8 @@ struct Arbiter<'a> {
     region: &'a Region,
     watch: &'a DeathWatch,
     members: Members,
-    /// By GPU: its engines, and the two directions of its bus.
-    gpus: Vec<([EngineShare; 2], [Utilization; 2])>,
+    /// By GPU: its engines, the two directions of its bus, and the targets of its tenants.
+    gpus: Vec<([EngineShare; 2], [Utilization; 2], Aims)>,
     publisher: Publisher,
     wakeup: Wakeup,
     parted: Last,
@@ -126,7 +127,7 @@ impl<'a> Arbiter<'a> {
         let used = |gpu, direction| Utilization::new(std::array::from_fn(|slot| moved(layout, slot, gpu, direction)));
         let gpu = |gpu| {
             let engines = Engine::ALL.map(|engine| EngineShare::new(gpu, engine));
-            (engines, Direction::ALL.map(|direction| used(gpu, direction)))
+            (engines, Direction::ALL.map(|direction| used(gpu, direction)), Aims::new(gpu))
         };
         // Last: a process that sees it sees the rest, and what tenants move from then on is counted.
         header.arbiter_pid.store(std::process::id(), Ordering::Release);
@@ -154,6 +155,7 @@ impl<'a> Arbiter<'a> {
         }
         for (gpu, class) in layout.header.gpus.iter().flat_map(|gpu| [(gpu, Class::Ls), (gpu, Class::Be)]) {
             gpu.set_tenants(class, SlotSet::default());
+            gpu.allow(None, Nanos::ZERO);
         }
         // Tenants that still map the region go back to the driver's own slices.
         for (slot, gpu) in layout.slots.iter().flat_map(|slot| (0..GPUS).map(move |gpu| (slot, gpu))) {
@@ -168,7 +170,7 @@ impl<'a> Arbiter<'a> {
         self.members.read(layout);
         let live = self.members.live();
         let mut activity = Activity { has_tenants: !live.is_empty(), ..Activity::default() };
-        for (gpu, (engines, buses)) in self.gpus.iter_mut().enumerate() {
+        for (gpu, (engines, buses, aims)) in self.gpus.iter_mut().enumerate() {
             let entry = &layout.header.gpus[gpu];
             if entry.key().is_none() {
                 continue;
@@ -178,8 +180,14 @@ impl<'a> Arbiter<'a> {
                     |tenant: &&Live| tenant.class == Some(class) && layout.slots[tenant.slot].activity.is_on(gpu);
                 entry.set_tenants(class, live.iter().filter(works).map(|tenant| tenant.slot).collect());
             }
+            let aimed = aims.turn(layout, live, now);
+            activity.aims |= aimed.any;
+            activity.contested |= aimed.pauses;
+            // By the tenants' own word too: kernels under MPS are in no group of theirs.
+            let on_it = live.iter().filter(|tenant| layout.slots[tenant.slot].activity.is_on(gpu));
+            activity.used |= on_it.into_iter().any(|tenant| works(layout, tenant.slot, now));
             for engine in engines {
-                let found = engine.turn(layout, live, now);
+                let found = engine.turn(layout, live, aimed.paused, now);
                 activity.used |= found.used;
                 activity.contested |= found.contested;
             }
@@ -196,7 +204,8 @@ impl<'a> Arbiter<'a> {
     fn notice_members(&mut self, now: Nanos) -> bool {
         let gpus = &mut self.gpus;
         let mut forget = |slot| {
-            for (engines, buses) in gpus.iter_mut() {
+            for (engines, buses, aims) in gpus.iter_mut() {
+                aims.forget(slot);
                 engines.iter_mut().for_each(|engine| engine.forget(slot));
                 buses.iter_mut().for_each(|bus| bus.forget(slot));
             }

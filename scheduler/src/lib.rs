@@ -8,6 +8,7 @@
 //! without a bound, stop a tenant without saying when that ends, burn a core, or free the place of a process
 //! that still lives.
 
+mod aims;
 mod arbiter;
 mod error;
 mod members;

@@ -14,6 +14,10 @@ pub(crate) const IDLE_LOOK: Nanos = Nanos::from_millis(60_000);
 pub(crate) const TURN_LOOK: Nanos = Nanos::from_millis(5);
 /// Between two looks while anybody submits work: the precision of the figures that are shown.
 pub(crate) const FIGURES_LOOK: Nanos = Nanos::from_millis(100);
+/// Between two looks while a tenant has a target: ten requests of a server that has 200 a second.
+pub(crate) const AIM_LOOK: Nanos = Nanos::from_millis(50);
+/// A quiet time is said this far ahead: two looks, so that a dead arbiter's ends by itself.
+pub(crate) const QUIET: Nanos = Nanos::from_millis(100);
 /// Work within this time announces more: a program that works at all submits something every second.
 pub(crate) const WARM: Nanos = Nanos::from_millis(1_000);
 

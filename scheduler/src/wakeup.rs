@@ -1,7 +1,7 @@
 //! The pauses between the arbiter's looks at the region: never on the way of a copy or a launch, and not at all while nobody submits any.
 
 use crate::recent::Last;
-use crate::times::{FIGURES_LOOK, IDLE_LOOK, LOOK, TURN_LOOK, WARM};
+use crate::times::{AIM_LOOK, FIGURES_LOOK, IDLE_LOOK, LOOK, TURN_LOOK, WARM};
 use std::time::Duration;
 use units::Nanos;
 
@@ -21,6 +21,8 @@ pub(crate) struct Activity {
     pub(crate) used: bool,
     /// Several best-effort tenants may have to take turns beside latency-sensitive ones.
     pub(crate) contested: bool,
+    /// A tenant has a target.
+    pub(crate) aims: bool,
     /// A bus shows as busy, which has to fade.
     pub(crate) shows_busy: bool,
     /// There are tenants.
@@ -41,6 +43,7 @@ impl Wakeup {
         }
         match self.used.is_within(WARM, now) {
             true if found.contested => Pause::Nap(TURN_LOOK.into()),
+            true if found.aims => Pause::Nap(AIM_LOOK.into()),
             true => Pause::Nap(FIGURES_LOOK.into()),
             false if found.has_tenants || found.shows_busy => Pause::Sleep(LOOK.into()),
             false => Pause::Sleep(IDLE_LOOK.into()),
@@ -60,6 +63,7 @@ mod tests {
         assert_eq!(at(0, Activity::default()), Pause::Sleep(Duration::from_secs(60)));
         assert_eq!(at(0, there), Pause::Sleep(Duration::from_secs(1)));
         assert_eq!(at(0, Activity { used: true, ..there }), Pause::Nap(FIGURES_LOOK.into()));
+        assert_eq!(at(0, Activity { used: true, aims: true, ..there }), Pause::Nap(AIM_LOOK.into()));
         assert_eq!(at(999, Activity { contested: true, ..there }), Pause::Nap(TURN_LOOK.into()));
         assert_eq!(at(1000, Activity { contested: true, ..there }), Pause::Sleep(Duration::from_secs(1)));
     }

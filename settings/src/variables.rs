@@ -149,6 +149,11 @@ variables! {
     "time in microseconds for which a latency-sensitive tenant counts as at work after its work is done",
     --"idle-us" "auto|N";
 
+    target: Option<u32>, words::target;
+    "MISSILE_SLO", "1.01 to 10", "none", |_| None;
+    "factor of its p99 alone within which a latency-sensitive tenant's p99 is to stay; best-effort tenants get what that allows",
+    --"slo" "FACTOR";
+
     table: Option<PathBuf>, words::file;
     "MISSILE_TABLE", "a file", "by GPU UUID in the data folder", |_| None;
     "probed channel hash of the GPU";

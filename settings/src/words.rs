@@ -55,6 +55,12 @@ pub(crate) fn idle(text: &OsStr) -> Option<Idle> {
     }
 }
 
+/// A factor from 1.01 to 10, in thousandths.
+pub(crate) fn target(text: &OsStr) -> Option<Option<u32>> {
+    let factor: f64 = text.to_str()?.parse().ok()?;
+    (1.01..=10.0).contains(&factor).then(|| Some((factor * 1e3).round() as u32))
+}
+
 /// A size such as `2M`.
 pub(crate) fn size(text: &OsStr) -> Option<Bytes> {
     text.to_str()?.parse().ok()

@@ -1,6 +1,8 @@
 /* Work for the GPU, launched and waited for in one of many ways.
  *
  *   work busy             launches kernels of 5 ms without an end, so that there is always one; prints {"busy": true} first
+ *   work serve            launches one of 1 ms and waits for it, 200 times a second, without an end; prints {"busy": true} first
+ *   work grind            launches kernels of 100 us without an end; prints {"busy": true} first
  *   work wait HOW         launches one of 1 ms and waits for it by HOW: stream, query, event, event_query, context, copy,
  *                         word (a word that the GPU writes and nobody asks the driver about) or destroy (of the stream);
  *                         prints {"done": true} and waits for a line
@@ -108,6 +110,27 @@ static void busy(void) {
         TRY(cuEventSynchronize(events[i]));
         launch(stream, 5000);
         TRY(cuEventRecord(events[i], stream));
+    }
+}
+
+static void serve(void) {
+    S stream;
+    TRY(cuStreamCreate(&stream, 1));
+    say("{\"busy\": true}");
+    for (;;) {
+        launch(stream, 1000);
+        TRY(cuStreamSynchronize(stream));
+        usleep(4000);
+    }
+}
+
+static void grind(void) {
+    S stream;
+    TRY(cuStreamCreate(&stream, 1));
+    say("{\"busy\": true}");
+    for (;;) {
+        for (int i = 0; i < 20; i++) launch(stream, 100);
+        TRY(cuStreamSynchronize(stream));
     }
 }
 
@@ -226,6 +249,8 @@ int main(int count, char **words) {
     TRY(cuModuleGetFunction(&hold, module, "hold"));
     TRY(cuModuleGetFunction(&fill, module, "fill"));
     if (count == 2 && !strcmp(words[1], "busy")) busy();
+    else if (count == 2 && !strcmp(words[1], "serve")) serve();
+    else if (count == 2 && !strcmp(words[1], "grind")) grind();
     else if (count == 3 && !strcmp(words[1], "wait")) wait_by(words[2]);
     else if (count == 3 && !strcmp(words[1], "launch")) launch_many(atoi(words[2]), 0);
     else if (count == 3 && !strcmp(words[1], "capture")) launch_many(atoi(words[2]), 1);

@@ -35,7 +35,8 @@ impl EngineShare {
     }
 
     /// Looks at the engine and gives every tenant its order.
-    pub(crate) fn turn(&mut self, layout: &Layout, live: &[Live], now: Nanos) -> Found {
+    /// Best-effort kernels stand still while they are `paused` for a target.
+    pub(crate) fn turn(&mut self, layout: &Layout, live: &[Live], paused: bool, now: Nanos) -> Found {
         let mut found = Found::default();
         let (gpu, engine) = (self.gpu, self.engine);
         let mut slots = Vec::new();
@@ -60,8 +61,10 @@ impl EngineShare {
             .map(|(&taker, _)| taker)
             .collect();
         let turn = self.turns.at(&takers, now);
-        for (&(slot, _), share) in slots.iter().zip(&shares) {
-            let stands_still = turn.is_some_and(|turn| turn != slot) && takers.iter().any(|&(taker, _)| taker == slot);
+        let paused = paused && engine == Engine::Graphics;
+        for ((&(slot, _), share), sharer) in slots.iter().zip(&shares).zip(&sharers) {
+            let waits = turn.is_some_and(|turn| turn != slot) && takers.iter().any(|&(taker, _)| taker == slot);
+            let stands_still = waits || (paused && sharer.class == Class::Be && sharer.can_stop);
             self.stopped[slot] = stands_still;
             layout.slots[slot].orders.give(gpu, engine, share.slice_us, stands_still.then_some(now + STOP));
         }

@@ -41,9 +41,15 @@ fn now() -> Nanos {
 #[inline]
 pub(super) fn until_quiet(joined: &Joined, gpu: usize) {
     let sensitive = joined.region.layout().header.gpus[gpu].tenants(Class::Ls);
-    if !sensitive.is_empty() && at_work(joined, sensitive, now).is_some() {
-        hold(joined, sensitive);
+    if quiet_until(joined, gpu).is_some() || (!sensitive.is_empty() && at_work(joined, sensitive, now).is_some()) {
+        hold(joined, gpu, sensitive);
     }
+}
+
+/// The end of a time in which the arbiter has all best-effort tenants be quiet, so that a request is alone.
+#[inline]
+fn quiet_until(joined: &Joined, gpu: usize) -> Option<Nanos> {
+    joined.region.layout().header.gpus[gpu].quiet_until(now)
 }
 
 /// One of the tenants that is at work, with what it does.
@@ -57,13 +63,13 @@ fn at_work(joined: &Joined, tenants: SlotSet, now: impl Fn() -> Nanos) -> Option
 }
 
 #[cold]
-fn hold(joined: &Joined, sensitive: SlotSet) {
+fn hold(joined: &Joined, gpu: usize, sensitive: SlotSet) {
     let begun = now();
     if begun.get() < LET_GO_UNTIL.load(Ordering::Relaxed) {
         return;
     }
     let longest = joined.settings.hold_max;
-    let ended = wait(joined, sensitive, begun, longest);
+    let ended = wait(joined, gpu, sensitive, begun, longest);
     let held = now().saturating_sub(begun);
     let tenant = joined.tenant();
     tenant.holds.fetch_add(1, Ordering::Relaxed);
@@ -79,11 +85,15 @@ fn hold(joined: &Joined, sensitive: SlotSet) {
     }
 }
 
-fn wait(joined: &Joined, sensitive: SlotSet, begun: Nanos, longest: Nanos) -> Ended {
+fn wait(joined: &Joined, gpu: usize, sensitive: SlotSet, begun: Nanos, longest: Nanos) -> Ended {
     let mut looked = begun;
     loop {
         let now = now();
-        let Some((activity, doing)) = at_work(joined, sensitive, || now) else { return Ended::Quiet };
+        let working = at_work(joined, sensitive, || now);
+        let quiet = quiet_until(joined, gpu);
+        if working.is_none() && quiet.is_none() {
+            return Ended::Quiet;
+        }
         let held = now.saturating_sub(begun);
         if held >= longest {
             return Ended::Longest;
@@ -95,13 +105,16 @@ fn wait(joined: &Joined, sensitive: SlotSet, begun: Nanos, longest: Nanos) -> En
             }
         }
         let left = longest.saturating_sub(held).min(ARBITER_LOOK);
-        match doing {
+        match (working, quiet) {
             _ if held < SPIN => hint::spin_loop(),
-            Doing::Works(seen) => activity.wait(seen, left.into()),
-            // Too short to sleep for.
-            Doing::Lingers(until) if until.saturating_sub(now) < SPIN => hint::spin_loop(),
-            Doing::Lingers(until) => std::thread::sleep(Duration::from(until.saturating_sub(now).min(left))),
-            Doing::Rests => {}
+            (Some((activity, Doing::Works(seen))), _) => activity.wait(seen, left.into()),
+            (Some((_, Doing::Lingers(until))), _) | (None, Some(until)) => rest(until.saturating_sub(now).min(left)),
+            (Some((_, Doing::Rests)), _) | (None, None) => {}
         }
     }
+}
+
+/// Sleeps, or spins where that is too short to sleep for.
+fn rest(time: Nanos) {
+    if time < SPIN { hint::spin_loop() } else { std::thread::sleep(Duration::from(time)) }
 }

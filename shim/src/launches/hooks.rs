@@ -58,6 +58,9 @@ pub(crate) fn many(forward: impl FnOnce() -> CUresult) -> CUresult {
 /// A graph is launched.
 #[inline]
 pub(crate) fn graph(stream: Stream, exec: CUgraphExec, forward: impl FnOnce() -> CUresult) -> CUresult {
+    if let Some(joined) = membership::joined() {
+        activity::launches_graph(joined, exec.addr() as u64);
+    }
     launch(stream, || Kind::graph(exec), |tenant| &tenant.graph_launches, forward)
 }
 
@@ -111,14 +114,17 @@ fn is_under_mps() -> bool {
 
 #[inline(never)]
 fn beside(joined: &Joined, gpu: usize, stream: Stream, kind: Kind, forward: impl FnOnce() -> CUresult) -> CUresult {
+    let allowed = joined.region.layout().header.gpus[gpu].allowed();
     let waited = shielded(|| {
         let lane = stream.lane();
         let launch = lane.map(|lane| Launch { lane, stream: stream.handle, kind });
         if let Some(launch) = launch {
-            launch.wait(joined.settings.ahead);
+            launch.wait(allowed.map_or(joined.settings.ahead, |allowed| allowed.ahead));
         }
         // Last, since the wait before may have taken long.
-        hold::until_quiet(joined, gpu);
+        if allowed.is_none_or(|allowed| allowed.hold) {
+            hold::until_quiet(joined, gpu);
+        }
         if let Some(lane) = lane {
             activity::given(joined, lane);
         }

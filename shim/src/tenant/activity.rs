@@ -16,6 +16,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use units::Nanos;
 
 mod gaps;
+mod served;
+
+pub(crate) use served::launches_graph;
 
 /// The time after which the library's thread asks the driver about streams that nobody waits for: a fifth of a frame of
 /// a slow server, and rare enough to cost nothing.
@@ -85,7 +88,9 @@ fn begin(joined: &Joined) {
     let was_at_rest = !activity.works();
     activity.begin();
     if was_at_rest {
-        gaps::ended(joined, Nanos::new(monotonic_nanos()));
+        let now = Nanos::new(monotonic_nanos());
+        gaps::ended(joined, now);
+        served::begin(joined, now);
         if RESTS.load(Ordering::Relaxed) && RESTS.swap(false, Ordering::SeqCst) {
             joined.slot().orders.wake();
         }
@@ -109,7 +114,10 @@ fn end() {
             let gpu = &joined.region.layout().header.gpus[gpu];
             joined.settings.class == Class::Ls && !gpu.tenants(Class::Be).is_empty()
         });
-        joined.activity().end(Nanos::new(monotonic_nanos()), others);
+        let now = Nanos::new(monotonic_nanos());
+        if joined.activity().end(now, others) {
+            served::end(joined, now);
+        }
     }
 }
 
@@ -223,7 +231,7 @@ impl Unasked {
     /// Asks the driver about streams whose work was there long ago. The time after which it is to be called again, unless
     /// no work began for long; then it is called when some does.
     pub(crate) fn look(&mut self, joined: &Joined, now: Nanos) -> Option<Nanos> {
-        if joined.settings.class != Class::Ls {
+        if !self.matters(joined) {
             return None;
         }
         if gaps::count() != self.begun.0 {
@@ -255,6 +263,13 @@ impl Unasked {
             }
         }
         Some(UNASKED)
+    }
+
+    /// Whether others go by this tenant's word: best-effort ones by that of a latency-sensitive tenant, and that one, where it
+    /// has a target, by those of best-effort ones.
+    fn matters(&self, joined: &Joined) -> bool {
+        let gpus = &joined.region.layout().header.gpus;
+        joined.settings.class == Class::Ls || gpus.iter().any(|gpu| !gpu.tenants(Class::Ls).is_empty())
     }
 
     /// Has this thread's calls do no harm to captures of other threads (cuda.h: `CU_STREAM_CAPTURE_MODE_RELAXED`).

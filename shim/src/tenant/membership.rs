@@ -3,7 +3,7 @@
 use super::gpus::Gpus;
 use crate::base::{fork, log, shield};
 use crate::driver::query;
-use region::{Activity, ColorState, Hold, JoinError, OpenError, Region, Slot, Tenant, Why};
+use region::{Activity, Class, ColorState, Hold, JoinError, OpenError, Region, Slot, Tenant, Why};
 use settings::{CopyChoice, Settings};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 
@@ -156,6 +156,8 @@ pub(crate) fn enter(settings: Settings) -> Result<&'static Joined, EnterError> {
     tenant.weight.store(settings.weight, Ordering::Relaxed);
     tenant.color.store(u32::MAX, Ordering::Relaxed);
     tenant.copies.store((settings.copies != CopyChoice::Off).into(), Ordering::Relaxed);
+    let target = settings.target.filter(|_| settings.class == Class::Ls);
+    tenant.target.store(target.unwrap_or(0), Ordering::Relaxed);
     tenant.class.store(settings.class.code(), Ordering::Release);
     JOINED.store(joined, Ordering::Release);
     if let Some(former) = former {

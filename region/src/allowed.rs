@@ -5,22 +5,12 @@ use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::times::LONGEST_QUIET_TIME;
 use units::Nanos;
 
-/// Permission for the launches of best-effort tenants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Allowed {
-    /// Work that they may have queued.
-    pub ahead: Nanos,
-    /// Whether they wait while latency-sensitive work runs.
-    pub hold: bool,
-}
-
 shared! {
     /// The permission as it is published. Written by the arbiter.
     pub(crate) struct Permission: 24 => {
         /// Work that best-effort tenants may have queued, in nanoseconds; 0 where no target says.
         0 ahead: AtomicU32,
-        /// 1 where launches go on beside latency-sensitive work.
-        4 unheld: AtomicU32,
+        4 unused: AtomicU32,
         /// The end of a time in which no best-effort launch goes on, so that requests are alone.
         8 quiet_until: AtomicU64,
         16 reserved: AtomicU64,
@@ -28,19 +18,17 @@ shared! {
 }
 
 impl Permission {
-    /// Arbiter: says what is allowed, or that no target says; and until when all is to be quiet.
-    pub(crate) fn publish(&self, allowed: Option<Allowed>, quiet_until: Nanos) {
-        let ahead = allowed.map_or(0, |allowed| u32::try_from(allowed.ahead.get()).unwrap_or(u32::MAX).max(1));
-        self.unheld.store(allowed.is_some_and(|allowed| !allowed.hold).into(), Ordering::Relaxed);
+    /// Arbiter: says how much work may be queued, or that no target says; and until when all is to be quiet.
+    pub(crate) fn publish(&self, ahead: Option<Nanos>, quiet_until: Nanos) {
+        let ahead = ahead.map_or(0, |ahead| u32::try_from(ahead.get()).unwrap_or(u32::MAX).max(1));
         self.ahead.store(ahead, Ordering::Relaxed);
         self.quiet_until.store(quiet_until.get(), Ordering::Relaxed);
     }
 
-    /// The permission, where a target says.
+    /// Work that may be queued, where a target says.
     #[inline]
-    pub(crate) fn allowed(&self) -> Option<Allowed> {
-        let ahead = Nanos::new(self.ahead.load(Ordering::Relaxed).into());
-        (ahead != Nanos::ZERO).then(|| Allowed { ahead, hold: self.unheld.load(Ordering::Relaxed) != 1 })
+    pub(crate) fn ahead(&self) -> Option<Nanos> {
+        Some(Nanos::new(self.ahead.load(Ordering::Relaxed).into())).filter(|&ahead| ahead != Nanos::ZERO)
     }
 
     /// The end of a quiet time at `now`.
@@ -65,12 +53,11 @@ mod tests {
     #[test]
     fn without_a_target_nothing_is_said() {
         let permission = Permission::zeroed();
-        assert_eq!((permission.allowed(), permission.quiet_until(|| NOW)), (None, None));
-        let allowed = Allowed { ahead: Nanos::from_micros(30), hold: false };
-        permission.publish(Some(allowed), Nanos::ZERO);
-        assert_eq!(permission.allowed(), Some(allowed));
+        assert_eq!((permission.ahead(), permission.quiet_until(|| NOW)), (None, None));
+        permission.publish(Some(Nanos::from_micros(30)), Nanos::ZERO);
+        assert_eq!(permission.ahead(), Some(Nanos::from_micros(30)));
         permission.publish(None, Nanos::ZERO);
-        assert_eq!(permission.allowed(), None);
+        assert_eq!(permission.ahead(), None);
     }
 
     #[test]

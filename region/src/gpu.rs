@@ -1,6 +1,6 @@
 //! One GPU, as tenants and arbiter share it: its channel hash, its TPCs and its bus.
 
-use crate::allowed::{Allowed, Permission};
+use crate::allowed::Permission;
 use crate::bus::Bus;
 use crate::hash::{GpuKey, HashTable, MAX_MASKS};
 use crate::shared::shared;
@@ -60,15 +60,16 @@ impl Gpu {
         self.tenants_word(class).store(slots.0, Ordering::Relaxed);
     }
 
-    /// Arbiter: says what its best-effort tenants may do, or that no target says; and until when all of them are to be quiet.
-    pub fn allow(&self, allowed: Option<Allowed>, quiet_until: Nanos) {
-        self.permission.publish(allowed, quiet_until);
+    /// Arbiter: says how much work its best-effort tenants may have queued, or that no target says; and until when all of
+    /// them are to be quiet.
+    pub fn allow(&self, ahead: Option<Nanos>, quiet_until: Nanos) {
+        self.permission.publish(ahead, quiet_until);
     }
 
-    /// The permission of its best-effort tenants, where a target says.
+    /// Work that its best-effort tenants may have queued, where a target says.
     #[inline]
-    pub fn allowed(&self) -> Option<Allowed> {
-        self.permission.allowed()
+    pub fn ahead(&self) -> Option<Nanos> {
+        self.permission.ahead()
     }
 
     /// The end of a time in which no best-effort launch goes on. The clock is read only where one was said.

@@ -47,7 +47,6 @@ mod why;
 
 pub use activity::{Activity, Doing};
 pub use aim::{Aim, Reached};
-pub use allowed::Allowed;
 pub use bus::Bus;
 pub use claim::Tenure;
 pub use doorbell::Doorbell;

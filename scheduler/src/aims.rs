@@ -4,7 +4,7 @@
 use crate::members::Live;
 use crate::target::{self, Duty, Kind, Request, Target, Targets};
 use crate::times::{QUIET, WARM};
-use region::{Allowed, Class, Gpu, Layout, Reached, SLOTS};
+use region::{Class, Gpu, Layout, Reached, SLOTS};
 use std::sync::atomic::Ordering;
 use units::Nanos;
 
@@ -86,8 +86,8 @@ impl Aims {
     /// Publishes what is allowed. Whether there is a pause now, and whether there are any.
     fn decide(&mut self, entry: &Gpu, be_has_work: bool, now: Nanos) -> (bool, bool) {
         let decision = self.targets.decide(be_has_work, now);
-        let allowed = decision.allowance.map(|allowance| Allowed { ahead: allowance.ahead, hold: allowance.hold });
-        entry.allow(allowed, if decision.probe_alone { now + QUIET } else { Nanos::ZERO });
+        let ahead = decision.allowance.map(|allowance| allowance.ahead);
+        entry.allow(ahead, if decision.probe_alone { now + QUIET } else { Nanos::ZERO });
         let duty = decision.allowance.map(|allowance| allowance.duty()).filter(|duty| duty.pause != Nanos::ZERO);
         let paused = decision.probe_alone || duty.is_some_and(|duty| is_pause(duty, now));
         (paused, paused || duty.is_some())

@@ -17,8 +17,6 @@ const AHEAD_RANGE: f64 = 100.0;
 const MOST_RESERVE: u8 = 8;
 /// Sixteenths from one reserve to the next: each reserve is another mask, under which a graph must be uploaded again.
 const RESERVE_STEP: u8 = 2;
-/// Freedom from which BE launches no longer wait for LS work: only the freest twentieth, as that is another way of sharing.
-const UNHELD: f64 = 0.95;
 /// Least part of the time that BE has by slices: one request in a hundred may be as slow as it likes under any target, and
 /// the longest of those alone are some of that one.
 const LEAST_SHARE: f64 = 0.005;
@@ -60,8 +58,6 @@ pub struct Allowance {
     pub ahead: Nanos,
     /// SMs that their long kernels leave to LS tenants, in sixteenths of the card ([`SIXTEENTHS`]).
     pub reserve: u8,
-    /// Whether their launches wait while an LS tenant is busy.
-    pub hold: bool,
     /// The part of the time in which they may run where only time slices hold them (without MPS), above 0 and at most 1.
     pub share: f64,
 }
@@ -78,7 +74,6 @@ impl Allowance {
             freedom,
             ahead: Nanos::new(ahead as u64),
             reserve: MOST_RESERVE - given_up * RESERVE_STEP,
-            hold: free < UNHELD,
             share: LEAST_SHARE.powf(1.0 - free),
         }
     }
@@ -107,10 +102,10 @@ mod tests {
     #[test]
     fn the_ends_are_as_strict_and_as_free_as_it_gets() {
         let strictest = Allowance::of(Freedom::STRICTEST);
-        assert_eq!((strictest.ahead, strictest.reserve, strictest.hold), (Nanos::from_micros(20), 8, true));
+        assert_eq!((strictest.ahead, strictest.reserve), (Nanos::from_micros(20), 8));
         assert_eq!(strictest.duty(), Duty { run: RUN, pause: Nanos::from_millis(3_980) });
         let freest = Allowance::of(Freedom::FREEST);
-        assert_eq!((freest.ahead, freest.reserve, freest.hold), (Nanos::from_millis(2), 0, false));
+        assert_eq!((freest.ahead, freest.reserve), (Nanos::from_millis(2), 0));
         assert_eq!(freest.duty().pause, Nanos::ZERO);
     }
 
@@ -126,7 +121,7 @@ mod tests {
             let less = Allowance::of(Freedom::new(one.min(other)));
             let more = Allowance::of(Freedom::new(one.max(other)));
             prop_assert!(less.ahead <= more.ahead && less.share <= more.share);
-            prop_assert!(less.reserve >= more.reserve && less.hold >= more.hold);
+            prop_assert!(less.reserve >= more.reserve);
             prop_assert!(less.duty().pause >= more.duty().pause);
         }
 

@@ -81,7 +81,7 @@ impl Work {
                 let ahead = allowance.ahead.as_secs_f64();
                 let is_masked = self.kernel > ahead;
                 let shared = if is_masked { 1.0 - f64::from(allowance.reserve) / 8.0 } else { 0.0 };
-                let squeezed = shared.max(if allowance.hold { 0.0 } else { 1.0 }) * self.pressure * random.uniform();
+                let squeezed = shared * self.pressure * random.uniform();
                 let waits = if is_masked { 20e-6 } else { ahead };
                 alone * (1.0 + squeezed) + random.uniform() * waits
             }

@@ -13,12 +13,16 @@ use crate::driver::streams::{LANES, Lane};
 use abi::cuda::CUstream;
 use region::monotonic_nanos;
 use std::hint;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use units::Nanos;
 
-/// Waits as short as this are spun through: a sleep takes 50 us longer than it is asked to.
-const SPIN: Nanos = Nanos::from_micros(150);
+/// The longest by which a sleep of late was longer than it was asked to be, in nanoseconds. It begins with what a timer and
+/// a wake-up take on an idle Linux machine; in sandboxes and virtual machines it was 0.4 ms.
+static OVERSLEPT: AtomicU64 = AtomicU64::new(100_000);
+
+/// What is longer was another program's doing, and would have waits be spun through for long.
+const MOST_OVERSLEPT: u64 = 1_000_000;
 
 static ESTIMATES: Estimates = Estimates::new();
 
@@ -65,12 +69,8 @@ impl Launch {
             let next = self.look(at, predicted, ahead, at.saturating_sub(begun));
             match next {
                 Next::Launch => return,
-                // Half of it at a time: a sleep up to the predicted end would not see that the work ended before, and so
-                // the prediction would never become shorter.
-                Next::Wait(left) if left > SPIN => {
-                    std::thread::sleep(Duration::from_nanos(left.saturating_sub(SPIN).get() / 2));
-                }
-                Next::Wait(_) | Next::Look => hint::spin_loop(),
+                Next::Wait(left) => rest(left),
+                Next::Look => hint::spin_loop(),
             }
             at = now();
         }
@@ -113,4 +113,21 @@ impl Launch {
             }
         }
     }
+}
+
+/// Sleeps for a part of what is left of a wait, or spins where a sleep might be longer than that.
+///
+/// Half at a time: a sleep up to the predicted end would not see that the work ended before, and so the prediction would
+/// never become shorter.
+fn rest(left: Nanos) {
+    let oversleeps = OVERSLEPT.load(Ordering::Relaxed);
+    let asked = left.get().saturating_sub(2 * oversleeps) / 2;
+    if asked < oversleeps / 4 {
+        return hint::spin_loop();
+    }
+    let begun = now();
+    std::thread::sleep(Duration::from_nanos(asked));
+    let longer = now().saturating_sub(begun).get().saturating_sub(asked);
+    // One long sleep in a hundred is remembered for some hundred sleeps.
+    OVERSLEPT.store(longer.max(oversleeps - oversleeps / 64).min(MOST_OVERSLEPT), Ordering::Relaxed);
 }

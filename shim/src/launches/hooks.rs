@@ -114,17 +114,15 @@ fn is_under_mps() -> bool {
 
 #[inline(never)]
 fn beside(joined: &Joined, gpu: usize, stream: Stream, kind: Kind, forward: impl FnOnce() -> CUresult) -> CUresult {
-    let allowed = joined.region.layout().header.gpus[gpu].allowed();
+    let ahead = joined.region.layout().header.gpus[gpu].ahead().unwrap_or(joined.settings.ahead);
     let waited = shielded(|| {
         let lane = stream.lane();
         let launch = lane.map(|lane| Launch { lane, stream: stream.handle, kind });
         if let Some(launch) = launch {
-            launch.wait(allowed.map_or(joined.settings.ahead, |allowed| allowed.ahead));
+            launch.wait(ahead);
         }
         // Last, since the wait before may have taken long.
-        if allowed.is_none_or(|allowed| allowed.hold) {
-            hold::until_quiet(joined, gpu);
-        }
+        hold::until_quiet(joined, gpu);
         if let Some(lane) = lane {
             activity::given(joined, lane);
         }

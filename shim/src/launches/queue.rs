@@ -21,11 +21,11 @@ const BEGIN: Nanos = Nanos::from_micros(4);
 /// The length of a launch that was never seen.
 const GUESS: Nanos = Nanos::from_micros(10);
 
-/// The least work between two markers: one takes the GPU about a microsecond.
-const BETWEEN: Nanos = Nanos::from_micros(25);
+/// The least work between two markers: one takes the GPU 4 us under MPS (docs/measurements/2026-12-01-launches.md).
+const BETWEEN: Nanos = Nanos::from_micros(100);
 
 /// Launches of a batch, at most.
-const BATCH: usize = 16;
+const BATCH: usize = 32;
 
 /// Batches that are not seen to be done, at most.
 const BATCHES: usize = 16;

@@ -84,7 +84,8 @@ fn kernels_longer_than_the_time_ahead_are_given_one_by_one_and_the_gpu_does_not_
         run.reset();
         let from = run.now;
         (0..50).for_each(|_| run.launch(kernel(0), us(takes)));
-        assert!(run.most <= us(15) + Nanos::new(LEAD.get()), "{takes}: {:?} ahead", run.most);
+        // What a host that sleeps does not see exactly is a part of the kernel's length.
+        assert!(run.most <= us(15 + takes / 30) + LEAD, "{takes}: {:?} ahead", run.most);
         let passed = run.now.saturating_sub(from);
         assert!(run.idle.get() * 50 < passed.get(), "{takes}: {:?} idle of {passed:?}", run.idle);
     }

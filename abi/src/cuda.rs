@@ -65,6 +65,8 @@ pub const CUDA_ERROR_NOT_FOUND: CUresult = 500;
 pub const CUDA_ERROR_NOT_READY: CUresult = 600;
 /// A kernel touched memory that is not mapped.
 pub const CUDA_ERROR_ILLEGAL_ADDRESS: CUresult = 700;
+/// A launch that takes longer than it may.
+pub const CUDA_ERROR_LAUNCH_TIMEOUT: CUresult = 702;
 /// The range was registered before.
 pub const CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED: CUresult = 712;
 /// The range is not registered.

@@ -151,5 +151,6 @@ mod pool;
 mod resolve;
 mod sharing;
 mod stream;
+mod subscribers;
 mod virtual_memory;
 mod words;

@@ -21,6 +21,7 @@ mod channels;
 pub(crate) mod command;
 pub(crate) mod context;
 pub(crate) mod current;
+pub(crate) mod descriptor;
 pub(crate) mod driver;
 pub(crate) mod event;
 pub(crate) mod exec;

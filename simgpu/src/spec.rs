@@ -5,6 +5,7 @@ mod hash;
 mod text;
 
 use abi::DriverVersion;
+use abi::qmd::TpcMask;
 use serde::Deserialize;
 use std::path::PathBuf;
 use units::{Bytes, PhysAddr};
@@ -16,6 +17,9 @@ pub const GRANULE: Bytes = Bytes::mib(2);
 
 /// Most SMs that a GPU can have: the length of the list that the resource manager reports them in.
 pub const MAX_SMS: u32 = 512;
+
+/// SMs of a TPC.
+pub const SMS_OF_TPC: u32 = 2;
 
 /// The name and the description of each built-in GPU: the files of the folder `gpus`.
 const BUILT_IN: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/gpus.rs"));
@@ -72,6 +76,10 @@ pub struct GpuSpec {
     /// The side of each SM, a pattern that repeats until every SM has one.
     #[serde(default = "one_side", deserialize_with = "text::pattern")]
     pub sm_sides: Vec<u8>,
+    /// The bit of a launch's mask that takes each TPC away, in the order of their SMs; a TPC is a pair of SMs. The number of
+    /// the TPC where it is empty.
+    #[serde(default)]
+    pub tpc_bits: Vec<u8>,
 }
 
 /// How fast VRAM is.
@@ -214,6 +222,17 @@ impl GpuSpec {
     /// The side that serves an address.
     pub fn side_of(&self, at: PhysAddr) -> u32 {
         self.hash.side_of(at)
+    }
+
+    /// The bit of a launch's mask that takes an SM away. A TPC past the last bit shares one with another.
+    pub fn tpc_bit(&self, sm: u32) -> u32 {
+        let tpc = sm / SMS_OF_TPC;
+        self.tpc_bits.get(tpc as usize).map_or(tpc % u128::BITS, |&bit| u32::from(bit))
+    }
+
+    /// The SMs that a mask leaves, in `%smid` order.
+    pub fn sms_under(&self, mask: TpcMask) -> Vec<u32> {
+        (0..self.sms).filter(|&sm| mask.bits() & 1 << self.tpc_bit(sm) == 0).collect()
     }
 
     /// The side that an SM sits on, by its number in `%smid` order.

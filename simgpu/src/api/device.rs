@@ -1,11 +1,13 @@
 //! The one device: its name, identity and attributes.
 
-use super::put;
+use super::{present, put, subscribers};
 use crate::objects::Outcome;
 use crate::objects::driver::driver;
 use crate::os::rm::groups::has_mps;
 use abi::cuda::*;
+use abi::qmd::SUBSCRIBERS;
 use std::ffi::{c_char, c_int, c_void};
+use std::ptr::null;
 
 /// Fails unless `device` is the one device.
 pub(crate) fn check(device: CUdevice) -> Outcome {
@@ -113,10 +115,13 @@ export! {
         Ok(())
     }
 
-    /// The private tables of the real library do not exist here.
-    fn cuGetExportTable(table: *mut *const c_void, _id: *const c_void) {
+    /// Of the private tables of the real library there is only that of [`subscribers`].
+    fn cuGetExportTable(table: *mut *const c_void, id: *const c_void) {
+        present(id)?;
+        // SAFETY: not null, so the caller's UUID of 16 bytes.
+        let found = if unsafe { id.cast::<[u8; 16]>().read() } == SUBSCRIBERS { subscribers::table() } else { null() };
         // SAFETY: as above.
-        unsafe { put(table, core::ptr::null()) }?;
-        Err(CUDA_ERROR_NOT_FOUND)
+        unsafe { put(table, found) }?;
+        if found.is_null() { Err(CUDA_ERROR_NOT_FOUND) } else { Ok(()) }
     }
 }

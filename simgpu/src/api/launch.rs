@@ -8,8 +8,10 @@ use crate::objects::driver::driver;
 use crate::objects::kernels::{Behaviour, Call};
 use crate::objects::launch::Launch;
 use crate::objects::module::FUNCTIONS;
+use crate::objects::stream::Stream;
 use abi::cuda::*;
 use std::ffi::{c_uint, c_void};
+use std::sync::Arc;
 
 /// cuda.h: the ends of a list of extra launch parameters and its two keys.
 const PARAM_END: usize = 0;
@@ -125,7 +127,7 @@ pub(crate) unsafe fn prepare(
     let behaviour = found.behaviour.ok_or(CUDA_ERROR_NOT_SUPPORTED)?;
     // SAFETY: the function's contract.
     let arguments = unsafe { arguments(behaviour, params, extra) }?;
-    Ok(Launch(Call { behaviour, arguments, blocks }))
+    Ok(Launch::of(Call { behaviour, arguments, blocks }))
 }
 
 /// # Safety
@@ -140,13 +142,39 @@ unsafe fn launch(
     let stream = current::stream(stream, default)?;
     // SAFETY: the function's contract.
     let launch = unsafe { prepare(function, grid, params, extra) }?;
+    submit(&stream, launch)
+}
+
+/// The same for a launch all of whose blocks run together.
+///
+/// # Safety
+/// As for [`arguments`].
+unsafe fn launch_together(
+    function: CUfunction,
+    grid: Grid,
+    (stream, default): (CUstream, DefaultStream),
+    params: *mut *mut c_void,
+) -> Outcome {
+    let least = blocks(grid.grid, grid.block)?.div_ceil(resident_on_an_sm(grid.block));
+    if least > u64::from(driver()?.machine.spec().sms) {
+        return Err(CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE);
+    }
+    let stream = current::stream(stream, default)?;
+    // SAFETY: the function's contract.
+    let launch = unsafe { prepare(function, grid, params, core::ptr::null_mut()) }?;
+    submit(&stream, Launch { least, ..launch })
+}
+
+fn submit(stream: &Arc<Stream>, launch: Launch) -> Outcome {
+    // A captured launch has no descriptor yet: that is made with the graph's.
+    let launch = if stream.seat.is_captured() { launch } else { launch.announced()? };
     stream.submit(Command::Launch(launch)).map(drop)
 }
 
-/// How many blocks of a kernel can run at once, as the simulated GPU sees it.
-fn resident(block: [c_uint; 3]) -> Outcome<u64> {
+/// How many blocks of a kernel can run at once on one SM of the simulated GPU.
+fn resident_on_an_sm(block: [c_uint; 3]) -> u64 {
     let threads = block.iter().map(|&one| u64::from(one)).product::<u64>().max(1);
-    Ok(u64::from(driver()?.machine.spec().sms) * (2048 / threads).min(32))
+    (2048 / threads).clamp(1, 32)
 }
 
 export! {
@@ -203,11 +231,8 @@ export! {
     ) {
         let grid = Grid { grid: [gx, gy, gz], block: [bx, by, bz], shared };
         current::context()?;
-        if blocks(grid.grid, grid.block)? > resident(grid.block)? {
-            return Err(CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE);
-        }
         // SAFETY: as above.
-        unsafe { launch(f, grid, (stream, default), params, core::ptr::null_mut()) }
+        unsafe { launch_together(f, grid, (stream, default), params) }
     }
 
     /// On one device this is a list of launches, each in a stream of its own choice.
@@ -221,15 +246,12 @@ export! {
         // SAFETY: not null, so one launch, as cuda.h demands.
         let it = unsafe { launches.cast::<MultiLaunch>().read_unaligned() };
         let grid = Grid { grid: it.grid, block: it.block, shared: it.shared };
-        if blocks(grid.grid, grid.block)? > resident(grid.block)? {
-            return Err(CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE);
-        }
         // The null stream is none of those that this function launches in.
         if it.stream.is_null() {
             return Err(CUDA_ERROR_INVALID_VALUE);
         }
         // SAFETY: as above.
-        unsafe { launch(it.function, grid, (it.stream, DefaultStream::Legacy), it.params, core::ptr::null_mut()) }
+        unsafe { launch_together(it.function, grid, (it.stream, DefaultStream::Legacy), it.params) }
     }
 }
 

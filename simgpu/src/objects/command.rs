@@ -90,6 +90,8 @@ impl Command {
             _ if !healthy => Ok(ready),
             Command::Copy(transfer) => transfer.run(channels, ready),
             Command::Fill(fill) => fill.run(ready),
+            // The simulated GPU does not wait for ever for what cannot begin.
+            Command::Launch(launch) if launch.is_stuck() => Ok(failed(fault, CUDA_ERROR_LAUNCH_TIMEOUT)),
             Command::Launch(launch) => launch.run(&channels.graphics, ready),
             Command::Await(mark) => Ok(mark.wait().max(ready)),
             Command::WaitValue(wait) => wait.run(fault),

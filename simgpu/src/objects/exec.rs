@@ -1,13 +1,18 @@
 //! Graphs made ready: instantiation, launches and updates.
 
 use super::command::Command;
+use super::descriptor;
+use super::driver::driver;
 use super::event::{Event, Last};
 use super::graph::{Graph, Node, TYPE_KERNEL, TYPE_MEMCPY, TYPE_MEMSET, Work};
 use super::handles::Handles;
+use super::launch::Launch;
 use super::mark::Mark;
 use super::stream::Stream;
 use super::{Outcome, lock};
 use abi::cuda::*;
+use abi::qmd::TpcMask;
+use std::collections::VecDeque;
 use std::ffi::c_uint;
 use std::sync::{Arc, Mutex};
 
@@ -22,6 +27,8 @@ pub(crate) struct Exec {
     /// The flags that it was made with.
     pub(crate) flags: u64,
     steps: Mutex<Vec<Step>>,
+    /// The masks in the descriptors of its kernels, in the order of these; `None` until they are made.
+    masks: Mutex<Option<Vec<TpcMask>>>,
     /// The end of the last launch; launches of one graph follow each other.
     last: Mutex<Option<Arc<Mark>>>,
 }
@@ -44,9 +51,20 @@ fn steps(graph: &Graph) -> Outcome<Vec<Step>> {
     Ok(graph.ordered()?.into_iter().map(step).collect())
 }
 
+/// How many kernels a node has, children and all.
+fn kernels(work: &Work) -> Outcome<usize> {
+    match work {
+        Work::Plain(Command::Launch(_)) => Ok(1),
+        Work::Child(graph) => graph.ordered()?.iter().map(|(node, _)| kernels(&node.work())).sum(),
+        _ => Ok(0),
+    }
+}
+
 /// The commands that a launch asks of a stream.
 #[derive(Default)]
 struct Asked {
+    /// The masks of the kernels to come.
+    masks: VecDeque<TpcMask>,
     commands: Vec<Command>,
     /// The events that it records. They are told only once the stream has taken the commands: who waits for a mark that
     /// no stream comes to waits for ever.
@@ -57,6 +75,11 @@ impl Asked {
     /// Adds a step, children and all.
     fn add(&mut self, work: &Work) -> Outcome {
         match work {
+            Work::Plain(Command::Launch(launch)) => {
+                // A kernel that an update added has none.
+                let mask = self.masks.pop_front().unwrap_or(TpcMask::NONE);
+                self.commands.push(Command::Launch(Launch { mask, ..*launch }));
+            }
             Work::Plain(command) => self.commands.push(command.clone()),
             Work::Values(commands) => self.commands.extend(commands.iter().cloned()),
             Work::Child(graph) => {
@@ -86,7 +109,7 @@ impl Asked {
 impl Exec {
     /// Makes a graph ready as it is now.
     pub(crate) fn of(graph: &Graph, flags: u64) -> Outcome<Arc<Self>> {
-        Ok(Arc::new(Exec { flags, steps: Mutex::new(steps(graph)?), last: Mutex::default() }))
+        Ok(Arc::new(Exec { flags, steps: Mutex::new(steps(graph)?), masks: Mutex::default(), last: Mutex::default() }))
     }
 
     /// Lets a node of a kind that can be left out run or not.
@@ -118,15 +141,36 @@ impl Exec {
         Ok(())
     }
 
+    /// Makes the descriptors of its kernels, where there are none yet. The masks that they get then stay: setting a node's
+    /// parameters again leaves them as they are, as was measured. What an update of the graph does to them was not.
+    pub(crate) fn upload(&self) -> Outcome {
+        let steps = lock(&self.steps).clone();
+        if lock(&self.masks).is_some() {
+            return Ok(());
+        }
+        let compute = driver()?.machine.spec().compute;
+        let count: usize = steps.iter().map(|step| kernels(&step.work)).sum::<Outcome<usize>>()?;
+        // Subscribers are called without locks, as they may use the graph.
+        let made = (0..count).map(|_| descriptor::announce(compute)).collect();
+        lock(&self.masks).get_or_insert(made);
+        Ok(())
+    }
+
     /// Runs the graph in a stream; one that is captured takes it as a child.
     pub(crate) fn launch(&self, stream: &Arc<Stream>) -> Outcome {
         let steps = lock(&self.steps).clone();
         if stream.seat.is_captured() {
             return stream.seat.push(Work::Child(as_graph(&steps)?));
         }
-        let mut asked = Asked::default();
-        for step in steps.iter().filter(|step| step.enabled) {
-            asked.add(&step.work)?;
+        self.upload()?;
+        let masks = lock(&self.masks).iter().flatten().copied().collect();
+        let mut asked = Asked { masks, ..Asked::default() };
+        for step in &steps {
+            if step.enabled {
+                asked.add(&step.work)?;
+            } else {
+                asked.masks.drain(..kernels(&step.work)?.min(asked.masks.len()));
+            }
         }
         let mark = Arc::new(Mark::default());
         let mut last = lock(&self.last);

@@ -8,6 +8,7 @@ use super::{latency, residents};
 use crate::machine::Machine;
 use crate::os::Fault;
 use crate::timing::kernels::{MAX_SIDES, Work};
+use abi::qmd::TpcMask;
 use units::{Bytes, DeviceVa, Nanos};
 
 /// A behaviour that a kernel can have, by the name that PTX gives it, with the kernel's parameters.
@@ -72,10 +73,11 @@ impl Call {
     /// The most parameters that a kernel has.
     pub(crate) const ARGUMENTS: usize = 5;
 
-    /// Does to memory what the kernel does; returns what it takes.
-    pub(crate) fn perform(&self, machine: &Machine) -> Result<Work, Fault> {
+    /// Does to memory what the kernel does on the SMs that a mask leaves; returns what it takes.
+    pub(crate) fn perform(&self, machine: &Machine, mask: TpcMask) -> Result<Work, Fault> {
         let spec = machine.spec();
-        let sms = self.blocks.min(u64::from(spec.sms)) as u32;
+        let places = spec.sms_under(mask);
+        let sms = self.blocks.min(places.len() as u64) as u32;
         let [a, b, c, d, e] = self.arguments;
         let base = DeviceVa::new(a);
         let nothing = [Bytes::ZERO; MAX_SIDES];
@@ -84,7 +86,7 @@ impl Call {
             Behaviour::Checksum => (0.0, checksum(machine, base, b, DeviceVa::new(c))?),
             Behaviour::Latency => {
                 let arrays = latency::Arrays { addresses: base, out: DeviceVa::new(d), smids: DeviceVa::new(e) };
-                let cycles = latency::measure(machine, &arrays, b as u32, c as u32, self.blocks)?;
+                let cycles = latency::measure(machine, &arrays, (b as u32, c as u32), (self.blocks, &places))?;
                 (cycles, nothing)
             }
             Behaviour::Stream => {
@@ -100,7 +102,7 @@ impl Call {
             }
         };
         let compute = Nanos::new((cycles * 1e3 / f64::from(spec.clock_mhz)) as u64);
-        Ok(Work { sms, compute, bytes })
+        Ok(Work { sms, mask, compute, bytes })
     }
 }
 

@@ -8,6 +8,7 @@ use super::pages;
 use crate::machine::Machine;
 use crate::mix::Random;
 use crate::os::Fault;
+use crate::os::rm::groups::has_mps;
 use crate::timing::clock::now;
 use crate::timing::latency::{Distances, Fastest};
 use std::collections::HashMap;
@@ -25,15 +26,26 @@ const CHUNK: u32 = 1 << 16;
 /// The page within which physical addresses are contiguous.
 const PAGE: u64 = 4096;
 
-/// Runs the kernel; returns for how many cycles it keeps its SMs.
-pub(crate) fn measure(machine: &Machine, arrays: &Arrays, count: u32, reps: u32, blocks: u64) -> Result<f64, Fault> {
+/// Runs the kernel's blocks in turn on some SMs, which are in rising order; returns for how many cycles it keeps its SMs.
+///
+/// Under MPS SMs are numbered anew for each mask, as was measured.
+pub(crate) fn measure(
+    machine: &Machine,
+    arrays: &Arrays,
+    (count, reps): (u32, u32),
+    (blocks, sms): (u64, &[u32]),
+) -> Result<f64, Fault> {
     let spec = machine.spec();
-    let sm_of = |block: u64| (block % u64::from(spec.sms)) as u32;
-    let distances = Distances::of(spec, blocks.min(u64::from(spec.sms)) as u32);
+    let place_of = |block: u64| (block % sms.len() as u64) as usize;
+    let sm_of = |block: u64| sms[place_of(block)];
+    let is_renumbered = has_mps();
+    let number_of = |block: u64| if is_renumbered { place_of(block) as u32 } else { sm_of(block) };
+    let used = &sms[..blocks.min(sms.len() as u64) as usize];
+    let distances = Distances::of(spec, used.last().map_or(0, |last| last + 1));
     let fastest = Fastest::of(reps, &spec.latency);
     let mut random = Random::new(now().get() ^ ((machine.slot() as u64) << 56));
     for block in 0..blocks {
-        pages::write(machine, element(arrays.smids, block, 4)?, &sm_of(block).to_le_bytes())?;
+        pages::write(machine, element(arrays.smids, block, 4)?, &number_of(block).to_le_bytes())?;
     }
     let mut row = Vec::new();
     for first in (0..count).step_by(CHUNK as usize) {
@@ -49,7 +61,7 @@ pub(crate) fn measure(machine: &Machine, arrays: &Arrays, count: u32, reps: u32,
             pages::write(machine, element(arrays.out, at, 4)?, &row)?;
         }
     }
-    let waves = blocks.div_ceil(u64::from(spec.sms)) as f64;
+    let waves = blocks.div_ceil(sms.len() as u64) as f64;
     let slowest = spec.latency.near_cycles.max(spec.latency.far_cycles);
     Ok(waves * f64::from(count) * f64::from(reps) * f64::from(slowest))
 }

@@ -1,6 +1,7 @@
 //! Whether the figures of a description make sense.
 
-use super::{GRANULE, GpuSpec, Latency, MAX_SMS, SpecError};
+use super::{GRANULE, GpuSpec, Latency, MAX_SMS, SMS_OF_TPC, SpecError};
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 
 fn ensure(good: bool, field: &'static str, value: &dyn Debug, rule: &'static str) -> Result<(), SpecError> {
@@ -43,6 +44,16 @@ impl GpuSpec {
             "sm_sides",
             &self.sm_sides,
             "every side needs an SM, and every SM one of the sides of the hash",
+        )?;
+        let bits: BTreeSet<u8> = self.tpc_bits.iter().copied().collect();
+        ensure(
+            self.tpc_bits.is_empty()
+                || bits.len() == self.tpc_bits.len()
+                    && bits.len() == self.sms.div_ceil(SMS_OF_TPC) as usize
+                    && bits.iter().all(|&bit| u32::from(bit) < u128::BITS),
+            "tpc_bits",
+            &self.tpc_bits,
+            "each pair of SMs has a bit below 128 of its own",
         )?;
         self.latency.check(sides, self.hash.slices_per_side())
     }

@@ -9,12 +9,15 @@ use super::clock::now;
 use super::futex;
 use super::pace::Pace;
 use crate::spec::GpuSpec;
+use abi::qmd::TpcMask;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use units::{Bytes, Nanos};
 
 /// The most sides that the model tells apart; a GPU's further sides count as the last one.
 pub(crate) const MAX_SIDES: usize = 16;
 const ENTRIES: usize = 64;
+/// Bits of a launch's mask.
+const BITS: usize = u128::BITS as usize;
 const LEASE: Nanos = Nanos::from_millis(50);
 const RECHECK: Nanos = Nanos::from_millis(5);
 
@@ -29,6 +32,8 @@ struct Entry {
     /// How many SMs it occupies.
     sms: AtomicU32,
     _pad: u32,
+    /// The two halves of the mask of the TPCs that it may not run on.
+    mask: [AtomicU64; 2],
     /// The rate at which it would read from each side if nothing else ran, in MB/s.
     demand: [AtomicU32; MAX_SIDES],
 }
@@ -47,6 +52,8 @@ pub(crate) struct Table {
 pub(crate) struct Work {
     /// How many SMs it occupies.
     pub(crate) sms: u32,
+    /// The TPCs that it may not run on.
+    pub(crate) mask: TpcMask,
     /// How long it computes with those SMs to itself.
     pub(crate) compute: Nanos,
     /// How much it reads from each side.
@@ -56,7 +63,8 @@ pub(crate) struct Work {
 /// The GPU as the model sees it. Rates are in bytes a nanosecond, which is GB/s.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    sms: u32,
+    /// How many SMs answer to each bit of a mask.
+    sms: [u8; BITS],
     sides: usize,
     side_rate: f64,
     sm_rate: f64,
@@ -66,12 +74,33 @@ impl Limits {
     /// The limits of a GPU.
     pub(crate) fn of(spec: &GpuSpec) -> Self {
         let sides = (spec.sides() as usize).clamp(1, MAX_SIDES);
-        Limits { sms: spec.sms.max(1), sides, side_rate: spec.dram.gbps / sides as f64, sm_rate: spec.dram.sm_gbps }
+        let mut sms = [0; BITS];
+        (0..spec.sms).for_each(|sm| sms[spec.tpc_bit(sm) as usize] += 1);
+        Limits { sms, sides, side_rate: spec.dram.gbps / sides as f64, sm_rate: spec.dram.sm_gbps }
     }
+}
+
+impl Limits {
+    /// How many SMs each bit has of those that a mask leaves.
+    fn left(&self, mask: TpcMask) -> impl Iterator<Item = u32> {
+        self.sms.iter().enumerate().map(move |(bit, &sms)| if mask.bits() & 1 << bit == 0 { sms.into() } else { 0 })
+    }
+}
+
+/// The SMs that a kernel occupies at each bit: its blocks are spread evenly over all that its mask leaves.
+fn places(sms: u32, mask: TpcMask, limits: &Limits) -> [f64; BITS] {
+    let share = f64::from(sms) / f64::from(limits.left(mask).sum::<u32>().max(1));
+    let mut places = [0.0; BITS];
+    for (place, left) in places.iter_mut().zip(limits.left(mask)) {
+        *place = f64::from(left) * share;
+    }
+    places
 }
 
 /// A kernel's times when it has its SMs and the DRAM to itself, in nanoseconds.
 struct Alone {
+    /// The SMs that it occupies at each bit of a mask.
+    places: [f64; BITS],
     /// Until its SMs are through, with computing and with asking for memory.
     sms: f64,
     /// The demand on each side that follows, in bytes a nanosecond.
@@ -83,21 +112,33 @@ impl Work {
         let total: f64 = self.bytes.iter().map(|bytes| bytes.get() as f64).sum();
         let asked = total / (f64::from(self.sms.max(1)) * limits.sm_rate).max(1e-9);
         let sms = (self.compute.get() as f64).max(asked).max(1.0);
-        Alone { sms, demand: self.bytes.map(|bytes| bytes.get() as f64 / sms) }
+        Alone {
+            places: places(self.sms, self.mask, limits),
+            sms,
+            demand: self.bytes.map(|bytes| bytes.get() as f64 / sms),
+        }
     }
 }
 
 /// The resources that all running kernels take together.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 struct Load {
-    sms: u64,
+    /// The SMs that they would occupy at each bit.
+    places: [f64; BITS],
     demand: [f64; MAX_SIDES],
 }
 
 /// The part of the work that is done in a nanosecond under `load`, which includes the kernel itself.
 fn rate(alone: &Alone, load: &Load, limits: &Limits) -> f64 {
     let part = |have: f64, want: f64| if want > have { have / want } else { 1.0 };
-    let mut slowest = part(f64::from(limits.sms), load.sms as f64);
+    // Blocks that wait for an SM at one place are run at another, so the places count together.
+    let mut slowest = 1.0;
+    let occupied: f64 = alone.places.iter().sum();
+    if occupied > 0.0 {
+        let at = alone.places.iter().zip(&load.places).zip(&limits.sms);
+        let had: f64 = at.map(|((own, all), &sms)| own * part(f64::from(sms), *all)).sum();
+        slowest = had / occupied;
+    }
     for side in 0..limits.sides {
         if alone.demand[side] > 0.0 {
             slowest = slowest.min(part(limits.side_rate, load.demand[side]));
@@ -133,7 +174,7 @@ impl Table {
         let (mut had, mut left) = (launch, 1.0f64);
         loop {
             let epoch = self.epoch.load(Ordering::Acquire);
-            let load = self.load(&alone, work, &lease, &is_live);
+            let load = self.load(&alone, limits, &lease, &is_live);
             let rate = rate(&alone, &load, limits);
             let needs = had + Nanos::new((left / rate) as u64);
             let again = now() + RECHECK;
@@ -155,8 +196,8 @@ impl Table {
     }
 
     /// The load of everybody, and of the kernel itself even where the table had no room for it.
-    fn load(&self, alone: &Alone, work: &Work, lease: &Lease<'_>, is_live: &impl Fn(usize) -> bool) -> Load {
-        let mut load = Load { sms: u64::from(work.sms), demand: alone.demand };
+    fn load(&self, alone: &Alone, limits: &Limits, lease: &Lease<'_>, is_live: &impl Fn(usize) -> bool) -> Load {
+        let mut load = Load { places: alone.places, demand: alone.demand };
         let now = now();
         for (index, entry) in self.entries.iter().enumerate() {
             let is_own = lease.held.is_some_and(|(own, _)| own == index);
@@ -166,7 +207,9 @@ impl Table {
             if entry.group.load(Ordering::Relaxed) != lease.owner.group {
                 continue;
             }
-            load.sms += u64::from(entry.sms.load(Ordering::Relaxed));
+            let [low, high] = [0, 1].map(|half: usize| u128::from(entry.mask[half].load(Ordering::Relaxed)));
+            let others = places(entry.sms.load(Ordering::Relaxed), TpcMask(low | high << 64), limits);
+            load.places.iter_mut().zip(others).for_each(|(sum, sms)| *sum += sms);
             for (sum, demand) in load.demand.iter_mut().zip(&entry.demand) {
                 *sum += f64::from(demand.load(Ordering::Relaxed)) / 1e3;
             }
@@ -221,6 +264,9 @@ impl Lease<'_> {
             if entry.claim.compare_exchange(old, claim, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
                 entry.group.store(self.owner.group, Ordering::Relaxed);
                 entry.sms.store(work.sms, Ordering::Relaxed);
+                for (half, stored) in entry.mask.iter().enumerate() {
+                    stored.store((work.mask.bits() >> (64 * half)) as u64, Ordering::Relaxed);
+                }
                 for (stored, demand) in entry.demand.iter().zip(alone.demand) {
                     stored.store((demand * 1e3).min(f64::from(u32::MAX)) as u32, Ordering::Relaxed);
                 }
@@ -246,22 +292,30 @@ impl Drop for Lease<'_> {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits { sms: 100, sides: 2, side_rate: 1000.0, sm_rate: 20.0 };
+    /// Fifty TPCs of two SMs.
+    const SMS: [u8; BITS] = {
+        let mut sms = [0; BITS];
+        let mut bit = 0;
+        while bit < 50 {
+            sms[bit] = 2;
+            bit += 1;
+        }
+        sms
+    };
+    const LIMITS: Limits = Limits { sms: SMS, sides: 2, side_rate: 1000.0, sm_rate: 20.0 };
 
     fn work(sms: u32, compute: u64, near: u64, far: u64) -> Work {
         let mut bytes = [Bytes::ZERO; MAX_SIDES];
         (bytes[0], bytes[1]) = (Bytes::new(near), Bytes::new(far));
-        Work { sms, compute: Nanos::new(compute), bytes }
+        Work { sms, mask: TpcMask::NONE, compute: Nanos::new(compute), bytes }
     }
 
     /// How long the first of some kernels takes beside the others, in nanoseconds.
     fn time(works: &[Work]) -> f64 {
-        let mut load = Load::default();
-        for work in works {
-            load.sms += u64::from(work.sms);
-            for (sum, demand) in load.demand.iter_mut().zip(work.alone(&LIMITS).demand) {
-                *sum += demand;
-            }
+        let mut load = Load { places: [0.0; BITS], demand: [0.0; MAX_SIDES] };
+        for alone in works.iter().map(|work| work.alone(&LIMITS)) {
+            load.places.iter_mut().zip(alone.places).for_each(|(sum, sms)| *sum += sms);
+            load.demand.iter_mut().zip(alone.demand).for_each(|(sum, demand)| *sum += demand);
         }
         1.0 / rate(&works[0].alone(&LIMITS), &load, &LIMITS)
     }
@@ -280,6 +334,16 @@ mod tests {
         assert_eq!(time(&[near, far]).round(), 10.0);
         assert_eq!(time(&[near, near]).round(), 20.0);
         assert_eq!(time(&[work(100, 100, 0, 0), work(100, 100, 0, 0)]).round(), 200.0, "SMs");
+    }
+
+    #[test]
+    fn kernels_under_masks_share_only_the_sms_that_both_may_have() {
+        let under = |left: u128, sms| Work { mask: TpcMask::all_but(left), ..work(sms, 100, 0, 0) };
+        let (low, high) = (under((1 << 25) - 1, 50), under(u128::MAX << 25, 50));
+        assert_eq!(time(&[low, high]).round(), 100.0, "a half each");
+        assert_eq!(time(&[low, low]).round(), 200.0, "the same half");
+        assert_eq!(time(&[work(100, 100, 0, 0), low]).round(), 133.0, "the other half is free");
+        assert_eq!(time(&[low, work(100, 100, 0, 0)]).round(), 200.0, "no place is free");
     }
 
     #[test]

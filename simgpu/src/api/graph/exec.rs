@@ -11,9 +11,11 @@ use std::ffi::{c_char, c_uint, c_void};
 
 /// cuda.h: `CUDA_ERROR_GRAPH_EXEC_UPDATE_FAILURE`.
 const CUDA_ERROR_GRAPH_EXEC_UPDATE_FAILURE: CUresult = 910;
-/// cuda.h: all of `CUDA_GRAPH_INSTANTIATE_FLAG_…`, and `_DEVICE_LAUNCH`, which needs kernels that launch graphs.
+/// cuda.h: all of `CUDA_GRAPH_INSTANTIATE_FLAG_…`, `_DEVICE_LAUNCH`, which needs kernels that launch graphs, and
+/// `_UPLOAD`.
 const FLAGS: u64 = 15;
 const FLAG_DEVICE_LAUNCH: u64 = 4;
+const FLAG_UPLOAD: u64 = 2;
 /// cuda.h: `CU_GRAPH_EXEC_UPDATE_SUCCESS`.
 const UPDATED: c_uint = 0;
 /// cuda.h: `CUDA_GRAPH_INSTANTIATE_SUCCESS` and `_ERROR`.
@@ -113,10 +115,14 @@ export! {
         let params: *mut InstantiateParams = params.cast();
         // SAFETY: not null, so the caller's parameters, as cuda.h demands; so below.
         let (flags, upload) = unsafe { ((*params).flags, (*params).upload) };
-        if flags & 2 != 0 {
+        if flags & FLAG_UPLOAD != 0 {
             current::stream(upload, default)?;
         }
         let made = instantiate(exec, graph, flags);
+        if flags & FLAG_UPLOAD != 0 && made.is_ok() {
+            // SAFETY: it was just written, as `made` says.
+            EXECS.get(unsafe { exec.read() })?.upload()?;
+        }
         // SAFETY: as above.
         unsafe {
             (*params).error_node = CUgraphNode::NULL;
@@ -141,10 +147,10 @@ export! {
         EXECS.get(graph)?.launch(&stream)
     }
 
-    /// Nothing has to be sent ahead to the simulated GPU.
+    /// Nothing has to be sent ahead to the simulated GPU but the descriptors of kernels.
     fn cuGraphUpload/cuGraphUpload_ptsz[default](graph: CUgraphExec, stream: CUstream) {
         current::stream(stream, default)?;
-        EXECS.get(graph).map(drop)
+        EXECS.get(graph)?.upload()
     }
 
     fn cuGraphExecUpdate(exec: CUgraphExec, graph: CUgraph, error_node: *mut CUgraphNode, result: *mut c_uint) {

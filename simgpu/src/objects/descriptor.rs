@@ -10,16 +10,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// Words of the parameters of a callback: as many as those of a real driver have at least.
 const PARAMETERS: usize = 10;
 
-/// Who wants to see descriptors.
+/// A function that is shown descriptors.
 #[derive(Clone, Copy)]
 struct Subscriber {
     callback: CallbackFn,
-    /// The argument that it gave, an address of its own.
+    /// Its first argument, an address that means something to it alone.
     user: usize,
     is_enabled: bool,
 }
 
-/// Those who asked so far; a handle is a place here, from 1 on. Nobody leaves.
+/// The subscribers so far; a handle is a place here, from 1 on. Nobody leaves.
 static SUBSCRIBERS: Mutex<Vec<Subscriber>> = Mutex::new(Vec::new());
 /// How many are enabled, so that launches look no further where nobody is.
 static ENABLED: AtomicUsize = AtomicUsize::new(0);

@@ -169,4 +169,10 @@ fn the_same_gpu_is_found_where_only_its_sides_are_asked_for() {
     let report = said.json();
     solved(&report, "side", "xor", 2);
     assert_eq!((report["levels"].as_array().unwrap().len(), &report["slices"]), (1, &Value::Null));
+    let bits = |side: usize| {
+        let text = report["tpcs"]["sides"][side].as_str().unwrap_or_else(|| panic!("no TPCs: {report:#}"));
+        u128::from_str_radix(text.trim_start_matches("0x"), 16).unwrap().count_ones()
+    };
+    // 66 of its SMs are on each side, two in a TPC.
+    assert_eq!((bits(0), bits(1), &report["tpcs"]["sms_of_each"]), (33, 33, &2.into()));
 }

@@ -1,6 +1,6 @@
 //! The simulated driver's answers to the call sequences of `tests/gpu/corpus.py`.
 //!
-//! They are compared with every recording of a real GPU in `data/corpus/`, of which there is none yet, and with
+//! They are compared with every recording of a real GPU in `data/corpus/`, and with
 //! `data/documented.tsv`: what NVIDIA's manuals or other people's measurements say. The documented answers still wait for a
 //! recording; where one says otherwise, it is right.
 

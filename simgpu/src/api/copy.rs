@@ -3,12 +3,12 @@
 mod batch;
 mod shaped;
 
+use crate::objects::Outcome;
 use crate::objects::command::Command;
 use crate::objects::context::Context;
 use crate::objects::current::{self, DefaultStream};
 use crate::objects::stream::Stream;
 use crate::objects::transfer::{Place, Shape, Side, Transfer};
-use crate::objects::{Outcome, capture};
 use abi::cuda::*;
 use std::ffi::c_void;
 
@@ -18,7 +18,6 @@ pub(in crate::api) use shaped::*;
 /// Copies and waits.
 fn now_copy(copy: impl FnOnce() -> Outcome<Option<Transfer>>, default: DefaultStream) -> Outcome {
     let stream = current::stream(CUstream::NULL, default)?;
-    capture::forbid()?;
     match copy()? {
         Some(copy) => stream.submit_and_wait(Command::Copy(copy)),
         None => Ok(()),

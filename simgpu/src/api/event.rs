@@ -57,11 +57,18 @@ fn elapsed(milliseconds: *mut f32, start: CUevent, end: CUevent) -> Outcome {
     if (start.flags | end.flags) & DISABLE_TIMING != 0 {
         return Err(CUDA_ERROR_INVALID_HANDLE);
     }
+    // The capture goes on (recorded on an H200).
+    if [&start, &end].iter().any(|event| matches!(event.last(), Last::Captured(..))) {
+        return Err(capture::CUDA_ERROR_CAPTURED_EVENT);
+    }
     let (Some(start), Some(end)) = (start.mark(), end.mark()) else { return Err(CUDA_ERROR_INVALID_HANDLE) };
     let (Some(start), Some(end)) = (start.time(), end.time()) else { return Err(CUDA_ERROR_NOT_READY) };
     // SAFETY: the caller passes null or a place for the answer, as cuda.h demands.
     unsafe { put(milliseconds, ((end.get() as f64 - start.get() as f64) / 1e6) as f32) }
 }
+
+/// cuda.h: `CUDA_ERROR_CONTEXT_IS_DESTROYED`.
+const CONTEXT_IS_DESTROYED: CUresult = 709;
 
 /// The last recording, for a call that asks how far it is or waits for it. Neither is allowed of an event that was recorded
 /// in a capture, nor beside a capture that is the thread's business; see [`capture::forbid`].
@@ -122,6 +129,8 @@ export! {
 
     fn cuEventQuery(event: CUevent) {
         let context = current::context()?;
+        // Of an event that was destroyed the real driver says that its context is (recorded on an H200).
+        EVENTS.get(event).map_err(|_| CONTEXT_IS_DESTROYED)?;
         match asked(event)? {
             Some(mark) if mark.time().is_none() => Err(CUDA_ERROR_NOT_READY),
             _ => context.check(),

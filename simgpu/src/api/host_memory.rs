@@ -30,6 +30,7 @@ fn register(address: *mut c_void, bytes: usize, flags: c_uint) -> Outcome {
     if driver()?.memory.was_given_out(units::DeviceVa::new(start as u64)) || !host_memory::is_mapped(start, bytes) {
         return Err(CUDA_ERROR_INVALID_VALUE);
     }
+    capture::forbid()?;
     host_memory::register(start, bytes, flags)
 }
 

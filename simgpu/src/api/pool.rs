@@ -1,11 +1,11 @@
 //! The functions of pools.
 
 use super::{device, present, put};
-use crate::objects::Outcome;
 use crate::objects::current::{self, DefaultStream};
 use crate::objects::driver::driver;
 use crate::objects::graph::Work;
 use crate::objects::pool::{self, Setting};
+use crate::objects::{Outcome, capture};
 use abi::cuda::*;
 use std::ffi::{c_uint, c_void};
 use units::Bytes;
@@ -109,6 +109,7 @@ pub(super) fn alloc(
         stream.seat.push(work)?;
         va
     } else {
+        capture::forbid()?;
         pool.take(Bytes::new(bytes as u64), context.id)?.get()
     };
     // SAFETY: not null, and a place for the answer, as cuda.h demands.
@@ -142,6 +143,7 @@ export! {
     }
 
     fn cuMemPoolTrimTo(pool: CUmemoryPool, keep: usize) {
+        capture::forbid()?;
         pool::find(pool)?.trim(Bytes::new(keep as u64))
     }
 

@@ -124,7 +124,9 @@ export! {
     fn cuMemMap(address: CUdeviceptr, bytes: usize, offset: usize, handle: CUmemGenericAllocationHandle, flags: u64) {
         current::context()?;
         let driver = driver()?;
-        let (va, bytes, offset) = (DeviceVa::new(address), pages(bytes)?, Bytes::new(offset as u64));
+        // Parts of a granule are what the real driver does not support (recorded on an H200).
+        let whole = pages(bytes).map_err(|code| if bytes == 0 { code } else { CUDA_ERROR_NOT_SUPPORTED })?;
+        let (va, bytes, offset) = (DeviceVa::new(address), whole, Bytes::new(offset as u64));
         let object = virtual_memory::held(handle)?;
         let fits = offset.saturating_add(bytes) <= object.bytes && offset.is_multiple_of(HUGE_PAGE);
         let reserved = driver.memory.find(va).is_some_and(|it| !it.is_backed());
@@ -153,7 +155,13 @@ export! {
 
     fn cuMemUnmap(address: CUdeviceptr, bytes: usize) {
         current::context()?.synchronize_alone()?;
-        virtual_memory::unmap(address, pages(bytes)?)
+        let (va, bytes) = (DeviceVa::new(address), pages(bytes)?);
+        let reserved = driver()?.memory.find(va).is_some_and(|it| !it.is_backed());
+        if reserved && !virtual_memory::has_mappings(address..address.saturating_add(bytes.get())) {
+            // Nothing is mapped there (any more), which is no error (recorded on an H200).
+            return Ok(());
+        }
+        virtual_memory::unmap(address, bytes)
     }
 
     fn cuMemGetAccess(flags: *mut u64, location: *const CUmemLocation, address: CUdeviceptr) {

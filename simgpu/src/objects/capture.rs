@@ -167,10 +167,7 @@ pub(crate) fn exchange_mode(mode: c_uint) -> c_uint {
 ///
 /// Which captures they are, by the modes of the thread and of the capture, is in cuda.h on
 /// `cuThreadExchangeStreamCaptureMode`. Which calls they are ("potentially unsafe API calls") it does not list. Known are
-/// `cuMemAlloc` (there as well) and `cuEventQuery` of an event from before the capture: it ends the global captures of
-/// other threads, and does not from a thread in thread-local mode (seen with NCCL's watchdog, pytorch/pytorch#104555 and
-/// #148594). That `cuEventSynchronize`, `cuStreamQuery` and `cuStreamSynchronize` of what has nothing to do with the capture
-/// are among them is inferred from that; it waits for a recording of `tests/gpu/corpus.py`.
+/// those that a recording of `tests/gpu/corpus.py` on an H200 has (`tests/data/corpus`).
 pub(crate) fn forbid() -> Outcome {
     if COUNT.load(Ordering::Acquire) == 0 {
         return Ok(());
@@ -330,6 +327,9 @@ impl Seat {
             return Err(capture.spoil(CUDA_ERROR_STREAM_CAPTURE_UNMATCHED));
         }
         if capture.mode != MODE_RELAXED && capture.thread != std::thread::current().id() {
+            // The capture is over by that (recorded on an H200).
+            capture.end();
+            capture.discard();
             return Err(CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD);
         }
         let tips = capture.end();

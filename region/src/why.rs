@@ -57,6 +57,15 @@ reasons! {
     Unproven "unproven",
     /// The library itself failed; the process goes on as without Missile.
     Fault "fault",
+    /// A launch that should carry an SM mask went without, as masks are off for this process.
+    MasksOff "masks_off",
+    /// A launch that should carry an SM mask went without, as not all of its blocks that must run together have place
+    /// under it.
+    LargerThanMask "larger_than_mask",
+    /// A launch that should carry an SM mask went without, as the driver does not say which of its blocks must run together.
+    UnknownShape "unknown_shape",
+    /// The driver let a launch go without the SM mask that it should carry.
+    MaskNotTaken "mask_not_taken",
 }
 
 /// The number of calls that passed through, by reason. Written by the tenant; there is room for more reasons than there are.

@@ -114,11 +114,15 @@ declare! {
     cuDeviceGetAttribute(*mut c_int, c_int, CUdevice);
     cuDeviceGetUuid_v2(*mut [u8; 16], CUdevice);
     cuDevicePrimaryCtxGetState(CUdevice, *mut c_uint, *mut c_int);
+    cuFuncGetAttribute(*mut c_int, c_int, CUfunction);
     cuGraphChildGraphNodeGetGraph(CUgraphNode, *mut CUgraph);
     cuGraphGetNodes(CUgraph, *mut CUgraphNode, *mut usize);
     cuGraphMemcpyNodeGetParams(CUgraphNode, *mut CUDA_MEMCPY3D);
     cuGraphNodeGetType(CUgraphNode, *mut c_uint);
     cuMemHostGetDevicePointer_v2(*mut CUdeviceptr, *mut c_void, c_uint);
+    cuModuleGetFunction(*mut CUfunction, CUmodule, *const c_char);
+    cuModuleLoadData(*mut CUmodule, *const c_void);
+    cuOccupancyMaxActiveBlocksPerMultiprocessor(*mut c_int, CUfunction, c_int, usize);
     cuStreamGetCtx(CUstream, *mut CUcontext);
     cuStreamIsCapturing(CUstream, *mut c_uint);
     cuStreamWriteValue32_v2(CUstream, CUdeviceptr, u32, c_uint);

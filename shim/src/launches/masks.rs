@@ -41,7 +41,7 @@ pub(crate) fn with(mask: TpcMask, forward: impl FnOnce() -> CUresult) -> (CUresu
 #[cold]
 fn not_kept(written: Written) {
     membership::passed(Why::MaskNotTaken);
-    if written.is_unknown {
-        shield::shielded(|| state::switch_off(Off::UnknownDescriptor));
+    if let Some(off) = written.off {
+        shield::shielded(|| state::switch_off(off));
     }
 }

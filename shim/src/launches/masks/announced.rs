@@ -3,20 +3,21 @@
 //! The driver announces a launch on the thread that asks for it and before the GPU is told. The callback allocates nothing,
 //! takes no lock and says nothing.
 
+use super::state::Off;
 use crate::base::shield;
 use abi::qmd::{self, Form, TpcMask};
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 
-/// What became of the launches that were announced while a mask was to be written.
+/// The fate of the launches that were announced while a mask was to be written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Written {
     /// Launches that carry the mask: several where an executable graph is uploaded, none where a launch is captured.
     pub(crate) masked: u32,
     /// Launches that go without: their descriptor is not known, or they may not run on any TPC that the mask leaves.
     pub(crate) bare: u32,
-    /// Whether one of them was not known.
-    pub(crate) is_unknown: bool,
+    /// Why masks cannot be written in this process, where that came out.
+    pub(crate) off: Option<Off>,
 }
 
 impl Written {
@@ -60,43 +61,37 @@ pub(super) unsafe extern "C" fn launch(_user: *mut c_void, domain: c_int, id: c_
     }
     // SAFETY: the function's contract.
     match shield::shielded(|| unsafe { put(mask, params) }) {
-        Some(Put::Done) => written.masked += 1,
-        Some(Put::NothingLeft) => written.bare += 1,
-        Some(Put::Unknown) | None => (written.bare, written.is_unknown) = (written.bare + 1, true),
+        Some(Ok(true)) => written.masked += 1,
+        Some(Ok(false)) | None => written.bare += 1,
+        Some(Err(off)) => (written.bare, written.off) = (written.bare + 1, Some(off)),
     }
     UNDER_WAY.set(Some((mask, written)));
 }
 
-/// What became of a launch.
-enum Put {
-    Done,
-    /// Together with the driver's own mask nothing would be left.
-    NothingLeft,
-    Unknown,
-}
-
+/// Gives a launch the mask beside one of the driver's own, which it has where the program works in a green context. False
+/// where together nothing would be left.
+///
 /// # Safety
 /// As for [`launch`].
-unsafe fn put(mask: TpcMask, params: *const c_void) -> Put {
+unsafe fn put(mask: TpcMask, params: *const c_void) -> Result<bool, Off> {
     // SAFETY: the function's contract.
-    let Some(descriptor) = (unsafe { qmd::descriptor(params) }) else { return Put::Unknown };
-    // SAFETY: as above.
-    let Some(form) = (unsafe { Form::of(descriptor) }) else { return Put::Unknown };
-    // The driver has a mask of its own where the program works in a green context.
-    // SAFETY: as above, and the descriptor is of this form.
-    let own = unsafe { form.mask(descriptor) };
-    let both = TpcMask::new(mask.bits() | own.map_or(0, TpcMask::bits));
-    if both.bits() | form.beyond() == u128::MAX {
-        return Put::NothingLeft;
+    let descriptor = unsafe { qmd::descriptor(params) }.ok_or(Off::NoDescriptor)?;
+    // SAFETY: as above: it is the driver's own.
+    let form = unsafe { Form::of(descriptor) }.map_err(Off::UnknownDescriptor)?;
+    // SAFETY: the descriptor is of this form.
+    let both = mask.and(unsafe { form.mask(descriptor) }.unwrap_or(TpcMask::NONE));
+    let leaves_some = both.bits() | form.beyond() != u128::MAX;
+    if leaves_some {
+        // SAFETY: as above, and the driver waits for this call.
+        unsafe { form.set_mask(descriptor, both) };
     }
-    // SAFETY: as above.
-    unsafe { form.set_mask(descriptor, both) };
-    Put::Done
+    Ok(leaves_some)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use abi::qmd::UnknownQmd;
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::ptr::NonNull;
 
@@ -140,7 +135,9 @@ mod tests {
     /// Leaves the TPCs of the two lowest places.
     const MASK: TpcMask = TpcMask::new(!0b11);
 
-    const MASKED: Written = Written { masked: 1, bare: 0, is_unknown: false };
+    const UNKNOWN: Off = Off::UnknownDescriptor(UnknownQmd { at_72: 0xFE, at_58: 0 });
+
+    const MASKED: Written = Written { masked: 1, bare: 0, off: None };
 
     #[test]
     fn a_launch_that_is_announced_during_the_call_carries_the_mask() {
@@ -183,7 +180,7 @@ mod tests {
         let mut launch = Announcement::of_version(0x40).with_own(own);
         let ((), written) = with(MASK, || launch.announce());
         assert_eq!(launch.mask(), Some(own));
-        assert_eq!(written, Written { masked: 0, bare: 1, is_unknown: false });
+        assert_eq!(written, Written { masked: 0, bare: 1, off: None });
     }
 
     #[test]
@@ -192,7 +189,7 @@ mod tests {
         let before = launch.descriptor.clone();
         let ((), written) = with(MASK, || launch.announce());
         assert_eq!(launch.descriptor, before);
-        assert_eq!(written, Written { masked: 0, bare: 1, is_unknown: true });
+        assert_eq!(written, Written { masked: 0, bare: 1, off: Some(UNKNOWN) });
     }
 
     #[test]
@@ -200,14 +197,14 @@ mod tests {
         let mut short = Announcement::of_version(0x40);
         short.parameters[0] = 8;
         let ((), written) = with(MASK, || short.announce());
-        assert_eq!((short.mask(), written.is_unknown), (None, true));
+        assert_eq!((short.mask(), written.off), (None, Some(Off::NoDescriptor)));
     }
 
     #[test]
     fn all_launches_of_one_call_are_counted() {
         let mut launches = [0x40, 0x40, 0xFE].map(Announcement::of_version);
         let ((), written) = with(MASK, || launches.iter_mut().for_each(Announcement::announce));
-        assert_eq!(written, Written { masked: 2, bare: 1, is_unknown: true });
+        assert_eq!(written, Written { masked: 2, bare: 1, off: Some(UNKNOWN) });
         assert!(!written.all());
     }
 

@@ -17,7 +17,7 @@ pub(crate) enum Shape {
     Cooperative {
         /// All blocks.
         blocks: u64,
-        /// What is known of each cluster; of one block where the launch has none.
+        /// Each cluster, of one block if the launch has none.
         clusters: Together,
     },
 }

@@ -39,7 +39,7 @@ struct Tries {
 static TRIES_ON: [Lock<Tries>; GPUS] =
     [const { Lock::new(Tries { in_vain: 0, not_before: Nanos::ZERO, scratch: None }) }; GPUS];
 
-/// What a trial showed.
+/// A finding of a trial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Seen {
     /// As many SMs as there should be.
@@ -136,8 +136,11 @@ fn try_one(scratch: &mut Scratch, mask: Option<TpcMask>, promised: Sms) -> Resul
                     CUDA_SUCCESS
                 });
                 launched?;
-                if !written.all() {
-                    return Err(Trouble::Wrong(Off::UnknownDescriptor));
+                match written.off {
+                    Some(off) => return Err(Trouble::Wrong(off)),
+                    None if written.bare > 0 => return Err(Trouble::NotNow("the context has other SMs of its own")),
+                    None if written.masked == 0 => return Err(Trouble::Wrong(Off::NotAnnounced)),
+                    None => {}
                 }
             }
         }

@@ -8,7 +8,7 @@ use abi::cuda::*;
 use std::ffi::{c_int, c_uint};
 use std::num::NonZeroU32;
 
-/// What the program says of a launch.
+/// A launch as the program asks for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Asked {
     pub(crate) grid: [c_uint; 3],
@@ -38,7 +38,7 @@ const CLUSTER_DIMENSION: c_uint = 4;
 /// The most attributes that are looked at; cuda.h has 17 kinds.
 const MOST_ATTRIBUTES: c_uint = 64;
 
-/// What a description of a launch says.
+/// Reads a description of a launch.
 ///
 /// # Safety
 /// The description is the caller's own, as cuda.h demands.

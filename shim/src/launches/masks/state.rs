@@ -3,6 +3,7 @@
 use crate::base::lock::Lock;
 use crate::base::log::warning;
 use abi::cuda::CUresult;
+use abi::qmd::UnknownQmd;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -17,8 +18,12 @@ pub(crate) enum Off {
     NotSubscribed(i32),
     /// The driver does not tell its follower of launches.
     NotEnabled(i32),
-    /// Launches are described in a form that is not known, or not told of at all.
-    UnknownDescriptor,
+    /// The driver, asked to, does not tell of a launch.
+    NotAnnounced,
+    /// It tells of a launch without its descriptor.
+    NoDescriptor,
+    /// Launches are described in a form that is not known.
+    UnknownDescriptor(UnknownQmd),
     /// A launch under a mask ran on more SMs than the mask leaves.
     NotKept { seen: u32, promised: u32 },
     /// A launch under a mask did not end.
@@ -37,7 +42,9 @@ impl Off {
             Off::OtherTable => "other_table",
             Off::NotSubscribed(_) => "not_subscribed",
             Off::NotEnabled(_) => "not_enabled",
-            Off::UnknownDescriptor => "unknown_descriptor",
+            Off::NotAnnounced => "not_announced",
+            Off::NoDescriptor => "no_descriptor",
+            Off::UnknownDescriptor(_) => "unknown_descriptor",
             Off::NotKept { .. } => "not_kept",
             Off::Hung => "hung",
             Off::NoKernel(_) => "no_kernel",
@@ -53,7 +60,9 @@ impl fmt::Display for Off {
             Off::OtherTable => f.write_str("the driver tells of its launches in a way that is not known"),
             Off::NotSubscribed(code) => write!(f, "the driver takes nobody else who follows its launches ({code})"),
             Off::NotEnabled(code) => write!(f, "the driver would not tell of its launches ({code})"),
-            Off::UnknownDescriptor => f.write_str("the driver describes its launches in a form that is not known"),
+            Off::NotAnnounced => f.write_str("the driver let a launch pass untold"),
+            Off::NoDescriptor => f.write_str("the driver told of a launch without its descriptor"),
+            Off::UnknownDescriptor(unknown) => unknown.fmt(f),
             Off::NotKept { seen, promised } => {
                 write!(f, "a launch that was to run on {promised} SMs ran on {seen} or more")
             }

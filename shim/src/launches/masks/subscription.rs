@@ -23,7 +23,7 @@ fn ask() -> Result<(), Off> {
     let get = calls::cuGetExportTable.get().ok_or(Off::OtherTable)?;
     let mut table = std::ptr::null();
     // SAFETY: the function writes the address of a table, or fails; the name has 16 bytes.
-    checked(unsafe { get(&mut table, qmd::FOLLOWERS.as_ptr().cast()) }).map_err(Off::NoTable)?;
+    checked(unsafe { get(&mut table, qmd::SUBSCRIBERS.as_ptr().cast()) }).map_err(Off::NoTable)?;
     // SAFETY: the driver gave the table under this name, which begins with its size and lives as long as the driver.
     let (subscribe, enable) = unsafe { functions(table.cast()) }.ok_or(Off::OtherTable)?;
     let mut subscriber = 0;
@@ -43,7 +43,7 @@ fn ask() -> Result<(), Off> {
 /// The two functions of a table that are needed. `None` where it has them not.
 ///
 /// # Safety
-/// `table` is null or the table of [`qmd::FOLLOWERS`]: its size in bytes, and as many words less one.
+/// `table` is null or the table of [`qmd::SUBSCRIBERS`]: its size in bytes, and as many words less one.
 unsafe fn functions(table: *const usize) -> Option<(SubscribeFn, EnableFn)> {
     if table.is_null() || !table.is_aligned() {
         return None;

@@ -29,12 +29,12 @@ impl TpcSet {
 
     /// Those of this set that a launch under the mask may run on.
     pub(crate) const fn left_by(self, mask: TpcMask) -> TpcSet {
-        TpcSet(self.0 & !mask.bits())
+        TpcSet(self.0 & mask.left())
     }
 
     /// The mask that takes every other TPC away, with all bits that mean none.
     pub(crate) const fn confining(self) -> TpcMask {
-        TpcMask::new(!self.0)
+        TpcMask::all_but(self.0)
     }
 
     const fn with(self, other: TpcSet) -> TpcSet {

@@ -177,7 +177,7 @@ fn a_graph_keeps_the_masks_of_its_upload() {
     assert_eq!(SHOWN.get(), before + 2, "descriptors are made once");
 }
 
-/// What a launch of so many blocks of 1024 threads that run together does under a mask, in a context of its own.
+/// The outcome of a launch of so many blocks of 1024 threads that run together, under a mask, in a context of its own.
 fn together(blocks: u32, mask: TpcMask) -> CUresult {
     let (mut own, mut before) = (CUcontext::NULL, CUcontext::NULL);
     ok!(cuCtxGetCurrent(&mut before));

@@ -21,7 +21,7 @@ use units::Nanos;
 /// a wake-up take on an idle Linux machine; in sandboxes and virtual machines it was 0.4 ms.
 static OVERSLEPT: AtomicU64 = AtomicU64::new(100_000);
 
-/// What is longer was another program's doing, and would have waits be spun through for long.
+/// The most of it that is believed, in nanoseconds: what is longer was another program's doing.
 const MOST_OVERSLEPT: u64 = 1_000_000;
 
 static ESTIMATES: Estimates = Estimates::new();

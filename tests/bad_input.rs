@@ -174,7 +174,7 @@ fn run_refuses_a_name_that_is_no_variable() {
         ("MISSILE_COLOUR", "MISSILE_COLOR?"),
         ("MISSILE_wEIGHT", "MISSILE_WEIGHT?"),
         // Of the design, but without effect so far.
-        ("MISSILE_SLO", "MISSILE_"),
+        ("MISSILE_SMS", "MISSILE_"),
     ] {
         assert_refused(tenant(&place).env(name, "off"), 2, &[name, "did you mean", nearest]);
     }

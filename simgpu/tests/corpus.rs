@@ -1,8 +1,6 @@
 //! The simulated driver's answers to the call sequences of `tests/gpu/corpus.py`.
 //!
-//! They are compared with every recording of a real GPU in `data/corpus/`, and with
-//! `data/documented.tsv`: what NVIDIA's manuals or other people's measurements say. The documented answers still wait for a
-//! recording; where one says otherwise, it is right.
+//! They are compared with every recording of a real GPU in `data/corpus/`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,16 +13,16 @@ use cuda as _;
 /// Answers by sequence and step.
 type Answers = BTreeMap<(String, String), String>;
 
-fn data() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data")
+fn recordings() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/corpus")
 }
 
-/// The lines of a table that are no comments, in their columns.
-fn rows<const COLUMNS: usize>(text: &str) -> Vec<[String; COLUMNS]> {
+/// The sequence, step and answer of each line that is no comment.
+fn rows(text: &str) -> Vec<[String; 3]> {
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     let columns = |line: &str| {
         let columns: Vec<_> = line.split('\t').map(str::to_owned).collect();
-        columns.try_into().unwrap_or_else(|_| panic!("not {COLUMNS} columns: {line}"))
+        columns.try_into().unwrap_or_else(|_| panic!("not 3 columns: {line}"))
     };
     lines.map(columns).collect()
 }
@@ -76,34 +74,22 @@ fn no_sequence_is_too_much_for_the_simulated_driver() {
     assert!(ended.is_empty(), "{ended:?}");
 }
 
-#[test]
-fn the_simulated_driver_answers_as_is_documented() {
-    let text = std::fs::read_to_string(data().join("documented.tsv")).expect("the documented answers");
-    let documented = rows::<4>(&text);
-    for [sequence, step, _, source] in &documented {
-        assert!(!source.trim().is_empty(), "{sequence}: {step}: no source");
-    }
-    let wanted = documented.into_iter().map(|[sequence, step, answer, _]| [sequence, step, answer]);
-    let differences = differences(simulated(), wanted);
-    assert!(differences.is_empty(), "{}", differences.join("\n"));
-}
-
 /// Answers that a real driver was recorded to give, but for a sequence's end by a signal: there the manual leaves open what
 /// happens, and the simulated driver refuses the call.
 #[test]
 fn the_simulated_driver_answers_as_every_recorded_one() {
     let simulated = simulated();
-    for entry in std::fs::read_dir(data().join("corpus")).expect("the folder of recordings") {
-        let path = entry.expect("a file").path();
-        if path.extension().is_none_or(|extension| extension != "tsv") {
-            continue;
-        }
+    let files =
+        std::fs::read_dir(recordings()).expect("the folder of recordings").map(|entry| entry.expect("a file").path());
+    let files: Vec<_> = files.filter(|path| path.extension().is_some_and(|extension| extension == "tsv")).collect();
+    assert!(!files.is_empty(), "there is a recording");
+    for path in files {
         let text = std::fs::read_to_string(&path).expect("a recording");
         for head in ["# driver: ", "# gpu: ", "# date: "] {
             assert!(text.lines().any(|line| line.starts_with(head)), "{}: no `{head}`", path.display());
         }
         assert!(!text.contains("(simulated)"), "{}: recorded from the simulated driver", path.display());
-        let recorded = rows::<3>(&text).into_iter().filter(|[_, _, answer]| !answer.starts_with("signal "));
+        let recorded = rows(&text).into_iter().filter(|[_, _, answer]| !answer.starts_with("signal "));
         let differences = differences(simulated, recorded);
         assert!(differences.is_empty(), "{}:\n{}", path.display(), differences.join("\n"));
     }

@@ -5,9 +5,7 @@ the answer, with tabs between them. An answer is a status code, `yes` or `no`, o
 `signal N`; the steps after it are missing then. Every sequence runs in a process of its own that is killed after some
 seconds. Needs a CUDA driver and Python, nothing else, and takes less than a minute. Run it without Missile.
 
-A recording of a real GPU belongs into `simgpu/tests/data/corpus/`, where the tests of the simulated driver replay it. What
-its manual or other people's measurements say is in `simgpu/tests/data/documented.tsv`; those answers wait for a recording.
-No recording exists up to now.
+A recording of a real GPU belongs into `simgpu/tests/data/corpus/`, where the tests of the simulated driver replay it.
 """
 import ctypes
 import datetime

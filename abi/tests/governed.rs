@@ -35,7 +35,7 @@ macro_rules! rows {
 abi::governed_functions!(rows);
 
 const CLASSES: [&str; 11] =
-    ["init", "resolver", "alloc", "free", "info", "copy", "launch", "graph", "stream", "context", "export"];
+    ["init", "resolver", "alloc", "free", "info", "copy", "launch", "graph", "stream", "event", "context", "export"];
 
 fn plain(name: &str) -> Option<&str> {
     name.strip_suffix("_ptsz").or_else(|| name.strip_suffix("_ptds"))

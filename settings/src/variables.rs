@@ -150,7 +150,7 @@ variables! {
     --"idle-us" "auto|N";
 
     target: Option<u32>, words::target;
-    "MISSILE_SLO", "1.01 to 10", "none", |_| None;
+    "MISSILE_SLO", "1.01 to 10", "no target", |_| None;
     "factor of its p99 alone within which a latency-sensitive tenant's p99 is to stay; best-effort tenants get what that allows",
     --"slo" "FACTOR";
 

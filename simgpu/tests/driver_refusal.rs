@@ -105,6 +105,8 @@ const REFUSALS: &[CUresult] = &[
     CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED,
     CUDA_ERROR_NOT_SUPPORTED,
     CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED,
+    // CUDA_ERROR_CONTEXT_IS_DESTROYED, of an event that is none.
+    709,
     // CUDA_ERROR_STREAM_CAPTURE_IMPLICIT: the legacy stream, beside a capture that a call before began.
     906,
     // CUDA_ERROR_UNSUPPORTED_LIMIT and CUDA_ERROR_ILLEGAL_STATE.

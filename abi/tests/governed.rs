@@ -34,7 +34,7 @@ macro_rules! rows {
 }
 abi::governed_functions!(rows);
 
-const CLASSES: [&str; 11] =
+const CLASSES: [&str; 12] =
     ["init", "resolver", "alloc", "free", "info", "copy", "launch", "graph", "stream", "event", "context", "export"];
 
 fn plain(name: &str) -> Option<&str> {

@@ -47,9 +47,9 @@ LEFT_ALONE = {
         cuGraphNodeGetEnabled cuGraphNodeGetLocalId cuGraphNodeGetParams cuGraphNodeGetToolsId cuGraphNodeGetType
         cuStreamGetAttribute cuStreamGetCaptureInfo cuStreamGetCaptureInfo_v2 cuStreamGetCaptureInfo_v3
         cuStreamGetCtx cuStreamGetCtx_v2 cuStreamGetDevResource cuStreamGetDevice cuStreamGetFlags
-        cuStreamGetGreenCtx cuStreamGetId cuStreamGetPriority cuStreamIsCapturing cuStreamQuery""",
+        cuStreamGetGreenCtx cuStreamGetId cuStreamGetPriority cuStreamIsCapturing""",
     "order or wait for work that was governed when it was queued": """
-        cuCtxRecordEvent cuCtxSynchronize cuCtxSynchronize_v2 cuCtxWaitEvent cuStreamSynchronize cuStreamWaitEvent""",
+        cuCtxRecordEvent cuCtxWaitEvent cuStreamWaitEvent""",
     "move single words": """
         cuStreamBatchMemOp cuStreamBatchMemOp_v2 cuStreamWaitValue32 cuStreamWaitValue32_v2 cuStreamWaitValue64
         cuStreamWaitValue64_v2 cuStreamWriteValue32 cuStreamWriteValue32_v2 cuStreamWriteValue64

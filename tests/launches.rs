@@ -153,4 +153,7 @@ fn a_target_that_is_none_is_refused() {
         assert_eq!(said.code, Some(2), "{bad}");
         assert!(said.one_line().contains("MISSILE_SLO"), "{bad}");
     }
+    let of_another = said(&mut work(&place, &["--class", "be", "--slo", "1.5"], &["grind"], true));
+    assert_eq!(of_another.code, Some(2));
+    assert!(of_another.one_line().contains("--class ls"), "{of_another:?}");
 }

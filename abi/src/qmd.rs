@@ -121,7 +121,7 @@ pub struct Form {
     version: u8,
     /// The first byte of the mask.
     mask_at: usize,
-    /// How many words of 32 bits it has.
+    /// The number of its words of 32 bits.
     words: usize,
     /// The byte of the word of which the highest bit says that the mask counts; `None` where it always does.
     valid_at: Option<usize>,

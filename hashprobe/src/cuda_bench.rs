@@ -19,7 +19,7 @@ const PIECES: (Bytes, Bytes) = (Bytes::gib(16), Bytes::mib(64));
 const RESERVE: Bytes = Bytes::gib(1);
 /// The threads of a block: one warp, of which one thread measures.
 const THREADS: u32 = 32;
-/// How many lines each block of a launch under a mask times, once each: that takes some ten microseconds, in which the
+/// The lines that each block of a launch under a mask times, once each: that takes some ten microseconds, in which the
 /// GPU places all blocks for which there is room.
 const MASKED_LINES: usize = 64;
 

@@ -19,9 +19,9 @@ use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
-/// How often a launch is repeated before an SM that it did not run on counts as kept from it.
+/// Repetitions of a launch before an SM that it did not run on counts as kept from it.
 const LAUNCHES: usize = 4;
-/// How many halves of the TPCs, taken at random, must keep a launch where it belongs.
+/// Halves of the TPCs, taken at random, that must keep a launch where it belongs.
 const HALVES: usize = 8;
 /// The fewest SMs of a GPU whose bits are tried: one bit must never take all of them away, and no TPC or pair of them
 /// has as many.

@@ -5,7 +5,7 @@ use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};
 
 /// The most SMs that a TPC may have: two on the GPUs that there are.
 const MAX_SMS: u32 = 16;
-/// How often a reader looks again while the arbiter writes.
+/// Looks of a reader while the arbiter writes.
 const LOOKS: u32 = 8;
 
 /// A GPU's TPCs, by the bits that take them away from a launch, on each side of its L2.

@@ -7,6 +7,7 @@ use crate::simulated::SimulatedGpu;
 use crate::tables;
 use crate::variables::unknown;
 use clap::{Arg, ArgMatches, FromArgMatches, value_parser};
+use region::Class;
 use settings::{VARIABLES, Variable};
 use std::ffi::OsString;
 use std::io::ErrorKind;
@@ -77,6 +78,11 @@ pub fn run(arguments: Arguments) -> Outcome {
         return Err(Failure::usage(unknown.to_string()));
     }
     let settings = governance.settings().map_err(Failure::usage)?;
+    if settings.target.is_some() && settings.class != Class::Ls {
+        return Err(Failure::usage(
+            "--slo (MISSILE_SLO) is a latency-sensitive tenant's: add --class ls, or leave it out",
+        ));
+    }
     let data_folder = settings::data_folder(&|name| governance.get(name));
     tables::check(&settings, &data_folder, &known_gpus(governance.simulated())).map_err(Failure::usage)?;
 

@@ -10,7 +10,7 @@ const KEPT: usize = 512;
 pub(super) const KNOWN: usize = 20;
 /// Latest requests of which a change is told. All of 16 are under the first quartile by chance once in 4^16 times.
 const LATEST: usize = 16;
-/// How many of the latest beyond the p99 are a change and not a hiccup of a few in a row.
+/// The number of the latest beyond the p99 that are a change and not a hiccup of a few in a row.
 const CHANGED: u32 = 12;
 
 /// The requests of one kind that were alone.

@@ -22,7 +22,7 @@ const AIMED: f64 = 0.008;
 const FALL_A_SECOND: f64 = 2.5;
 /// Most freedom that one request takes, at 50 requests a second and fewer: fewer than 20 do not tell that all are beyond.
 const MOST_STEP: f64 = 0.05;
-/// How many times faster than a hundredth of a step freedom rises at most: through the whole range in some seconds.
+/// The most by which freedom rises faster than a hundredth of a step: through the whole range in some seconds.
 const HASTE: f64 = 16.0;
 /// Requests over which the part beyond the limit is remembered.
 const REMEMBERED: f64 = 1_000.0;
@@ -32,7 +32,7 @@ const WORST_REMEMBERED: f64 = 3.0 * TOLERATED;
 /// limit raise it from the end, one beyond takes it back.
 const PINNED: f64 = 0.01;
 const UNPINNED: f64 = 0.1;
-/// How far beyond the limit a request has to be for the target to be out of reach: what measurements differ by.
+/// The part beyond the limit at which a request has to be for the target to be out of reach: what measurements differ by.
 const FAR: f64 = 1.05;
 /// Requests at the strictest over which those far beyond are counted.
 const COUNTED: f64 = 2_000.0;
@@ -54,7 +54,7 @@ struct Strictest {
     far_beyond: f64,
 }
 
-/// How far requests move the freedom.
+/// The steps by which requests move the freedom.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
     /// Requests a second.

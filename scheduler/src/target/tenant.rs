@@ -11,7 +11,7 @@ use units::Nanos;
 
 /// Requests alone after which more are asked for only now and then: their p99 is within 0.6 % of its rank.
 const ENOUGH: usize = 300;
-/// How far beyond the freedom that best-effort (BE) tenants had a tenant's own freedom rises, while another tenant's is
+/// The most by which a tenant's own freedom rises beyond that which best-effort (BE) tenants had, while another tenant's is
 /// stricter.
 const UNTRIED: f64 = 0.1;
 

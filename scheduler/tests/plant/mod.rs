@@ -49,11 +49,11 @@ pub const RESNET: Server = Server { rate: 200.0, median: 0.7e-3, spread: TIGHT, 
 pub struct Work {
     /// The length of its kernels, in seconds.
     pub kernel: f64,
-    /// How much longer LS kernels take while they share the SMs with it.
+    /// The part by which LS kernels take longer while they share the SMs with it.
     pub pressure: f64,
     /// Cost of a switch of context to it and back, in seconds.
     pub switch: f64,
-    /// How much longer LS requests take whatever it is allowed, as it takes bandwidth.
+    /// The part by which LS requests take longer whatever it is allowed, as it takes bandwidth.
     pub always: f64,
 }
 

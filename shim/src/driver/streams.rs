@@ -8,6 +8,7 @@ use super::null_stream::NullStream;
 use super::objects::OBJECTS;
 use super::query;
 use crate::base::lock::Lock;
+use crate::base::shield::shielded;
 use abi::cuda::{CUcontext, CUstream};
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -171,6 +172,10 @@ fn find(handle: CUstream, null: NullStream, make: bool) -> Option<&'static Lane>
 
 #[cold]
 fn look_up(name: StreamName, changes: u64, make: bool) -> Option<&'static Lane> {
+    shielded(|| look_up_shielded(name, changes, make)).flatten()
+}
+
+fn look_up_shielded(name: StreamName, changes: u64, make: bool) -> Option<&'static Lane> {
     let mut lanes = LANES_MADE.lock();
     let known = lanes.by_name.get_or_insert_default().get(&name).map(|entry| entry.lane);
     let lane = match known {

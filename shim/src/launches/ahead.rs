@@ -18,7 +18,8 @@ use std::time::Duration;
 use units::Nanos;
 
 /// The longest by which a sleep of late was longer than it was asked to be, in nanoseconds. It begins with what a timer and
-/// a wake-up take on an idle Linux machine; in sandboxes and virtual machines it was 0.4 ms.
+/// a wake-up take on an idle Linux machine. Longer ones are to be expected in sandboxes and virtual machines, where what was
+/// lost beside a sleeping thread came to 0.3 to 0.5 ms a launch (docs/measurements/2026-12-01-launches.md).
 static OVERSLEPT: AtomicU64 = AtomicU64::new(100_000);
 
 /// The most of it that is believed, in nanoseconds: what is longer was another program's doing.
@@ -52,7 +53,7 @@ fn now() -> Nanos {
 }
 
 impl Launch {
-    /// How long it takes, where that was seen.
+    /// The time that it takes, where that was seen.
     #[inline]
     pub(super) fn predicted(self) -> Option<Nanos> {
         ESTIMATES.of(self.kind)

@@ -1,4 +1,4 @@
-//! How long launches take: an estimate for each kernel and grid, and for each executable graph, from when they were seen
+//! The lengths of launches: an estimate for each kernel and grid, and for each executable graph, from when they were seen
 //! to be done.
 
 use abi::cuda::{CUfunction, CUgraphExec};
@@ -63,7 +63,7 @@ impl Estimates {
         kind.0 << 12 >> 32 << 32
     }
 
-    /// How long launches of a kind take, where one was seen.
+    /// The length of launches of a kind, where one was seen.
     #[inline]
     pub(crate) fn of(&self, kind: Kind) -> Option<Nanos> {
         let held = self.place(kind).load(Ordering::Relaxed);

@@ -58,9 +58,11 @@ pub(crate) fn many(forward: impl FnOnce() -> CUresult) -> CUresult {
 /// A graph is launched.
 #[inline]
 pub(crate) fn graph(stream: Stream, exec: CUgraphExec, forward: impl FnOnce() -> CUresult) -> CUresult {
-    if let Some(joined) = membership::joined() {
-        activity::launches_graph(joined, exec.addr() as u64);
-    }
+    // Noted after the launch counts as work, with which the request may begin.
+    let forward = || {
+        activity::launches_graph(exec);
+        forward()
+    };
     launch(stream, || Kind::graph(exec), |tenant| &tenant.graph_launches, forward)
 }
 

@@ -8,8 +8,8 @@
 use super::estimates::{Estimates, Kind};
 use units::Nanos;
 
-/// The time before the end of what is under way at which the next launch is given: a launch takes 4 us to be given and
-/// as long to begin (H200, docs/measurements/2026-12-01-house.md), and the host may be late by some microseconds.
+/// The time before the end of what is under way at which the next launch is given: a launch takes 3.4 us to be given
+/// (H200, docs/measurements/2026-12-01-house.md), about as long to begin, and the host may be late by some microseconds.
 const LEAD: Nanos = Nanos::from_micros(14);
 
 /// The same for a graph, whose launch takes longer by about as much.
@@ -21,7 +21,8 @@ const BEGIN: Nanos = Nanos::from_micros(4);
 /// The length of a launch that was never seen.
 const GUESS: Nanos = Nanos::from_micros(10);
 
-/// The least work between two markers: one takes the GPU 4 us under MPS (docs/measurements/2026-12-01-launches.md).
+/// The least work between two markers: with one each 25 us a job of short kernels lost a sixth of its rate, and a fifteenth
+/// with these (docs/measurements/2026-12-01-launches.md).
 const BETWEEN: Nanos = Nanos::from_micros(100);
 
 /// Launches of a batch, at most.

@@ -64,8 +64,10 @@ fn run() {
 /// Joins the region that another arbiter has made at the same place since.
 fn rejoin(joined: &Joined) -> bool {
     let is_new = Region::open(&joined.settings.region).is_ok_and(|region| region.arbiter_is_alive());
+    if is_new {
+        activity::leave();
+    }
     let Some(new) = is_new.then(|| membership::enter(joined.settings.clone()).ok()).flatten() else { return false };
-    activity::moved();
     memory::color::settle(new, 0);
     memory::account::moved_to(joined, new);
     info!("joined the new region as tenant {}", new.slot);

@@ -6,6 +6,7 @@
 //! cleared too early costs latency, one that is cleared late costs best-effort tenants time.
 
 use super::membership::{self, Joined};
+use crate::base::shield::shielded;
 use crate::driver::null_stream::NullStream;
 use crate::driver::streams::{self, LANES, Lane, Upto};
 use crate::driver::{calls, objects::OBJECTS, query};
@@ -20,8 +21,8 @@ mod served;
 
 pub(crate) use served::launches_graph;
 
-/// The time after which the library's thread asks the driver about streams that nobody waits for: a fifth of a frame of
-/// a slow server, and rare enough to cost nothing.
+/// The time after which the library's thread asks the driver about streams that nobody waits for: so long at most is
+/// best-effort work held for nothing, and 200 questions a second cost nothing.
 const UNASKED: Nanos = Nanos::from_millis(5);
 
 /// The time without new work after which a stream that cannot be asked about counts as done.
@@ -136,18 +137,20 @@ pub(crate) fn stream(stream: Stream, forward: impl FnOnce() -> CUresult) -> CUre
 
 /// The current context, or one that is given, is waited for.
 pub(crate) fn context(given: Option<CUcontext>, forward: impl FnOnce() -> CUresult) -> CUresult {
-    let context = given.filter(|context| !context.is_null()).or_else(query::current_context);
-    let seen = context.map(streams::in_context).unwrap_or_default();
+    let seen = shielded(|| {
+        let context = given.filter(|context| !context.is_null()).or_else(query::current_context);
+        context.map(streams::in_context)
+    });
     let result = forward();
     if result == CUDA_SUCCESS {
-        seen.into_iter().for_each(|(lane, upto)| done(lane, upto));
+        shielded(|| seen.flatten().into_iter().flatten().for_each(|(lane, upto)| done(lane, upto)));
     }
     result
 }
 
 /// A stream is to be destroyed.
 pub(crate) fn destroyed(handle: CUstream, forward: impl FnOnce() -> CUresult) -> CUresult {
-    crate::base::shield::shielded(|| streams::let_go(handle, end));
+    shielded(|| streams::let_go(handle, end));
     forward()
 }
 
@@ -155,7 +158,7 @@ pub(crate) fn destroyed(handle: CUstream, forward: impl FnOnce() -> CUresult) ->
 pub(crate) fn context_ended(forward: impl FnOnce() -> CUresult) -> CUresult {
     let result = forward();
     if result == CUDA_SUCCESS {
-        crate::base::shield::shielded(|| streams::contexts_changed(end));
+        shielded(|| streams::contexts_changed(end));
     }
     result
 }
@@ -284,9 +287,8 @@ impl Unasked {
     }
 }
 
-/// After the process joined another region, where it has no work yet.
-pub(crate) fn moved() {
-    for (lane, upto) in streams::with_work() {
-        lane.done(upto);
-    }
+/// Before the process joins another region. Work that is under way ends here, so that no end of it is missed there: one
+/// that is missed would keep the word set for ever, while one too many changes nothing.
+pub(crate) fn leave() {
+    streams::with_work().into_iter().for_each(|(lane, upto)| done(lane, upto));
 }

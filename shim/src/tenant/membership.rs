@@ -4,7 +4,7 @@ use super::gpus::Gpus;
 use crate::base::{fork, log, shield};
 use crate::driver::query;
 use region::{Activity, Class, ColorState, Hold, JoinError, OpenError, Region, Slot, Tenant, Why};
-use settings::{CopyChoice, Settings};
+use settings::{CopyChoice, Idle, Settings};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 
 /// A tenant that joined a region. Lives for ever: hooks on other threads may hold it.
@@ -156,6 +156,9 @@ pub(crate) fn enter(settings: Settings) -> Result<&'static Joined, EnterError> {
     tenant.weight.store(settings.weight, Ordering::Relaxed);
     tenant.color.store(u32::MAX, Ordering::Relaxed);
     tenant.copies.store((settings.copies != CopyChoice::Off).into(), Ordering::Relaxed);
+    if let Idle::Fixed(linger) = settings.idle {
+        joined.activity().set_linger(linger);
+    }
     let target = settings.target.filter(|_| settings.class == Class::Ls);
     tenant.target.store(target.unwrap_or(0), Ordering::Relaxed);
     tenant.class.store(settings.class.code(), Ordering::Release);

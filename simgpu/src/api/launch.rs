@@ -171,7 +171,7 @@ fn submit(stream: &Arc<Stream>, launch: Launch) -> Outcome {
     stream.submit(Command::Launch(launch)).map(drop)
 }
 
-/// How many blocks of a kernel can run at once on one SM of the simulated GPU.
+/// The blocks of a kernel that can run at once on one SM of the simulated GPU.
 fn resident_on_an_sm(block: [c_uint; 3]) -> u64 {
     let threads = block.iter().map(|&one| u64::from(one)).product::<u64>().max(1);
     (2048 / threads).clamp(1, 32)

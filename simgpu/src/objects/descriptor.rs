@@ -21,7 +21,7 @@ struct Subscriber {
 
 /// The subscribers so far; a handle is a place here, from 1 on. Nobody leaves.
 static SUBSCRIBERS: Mutex<Vec<Subscriber>> = Mutex::new(Vec::new());
-/// How many are enabled, so that launches look no further where nobody is.
+/// The number that are enabled, so that launches look no further where nobody is.
 static ENABLED: AtomicUsize = AtomicUsize::new(0);
 
 /// Adds a subscriber, who is told nothing yet; returns its handle.

@@ -51,7 +51,7 @@ fn steps(graph: &Graph) -> Outcome<Vec<Step>> {
     Ok(graph.ordered()?.into_iter().map(step).collect())
 }
 
-/// How many kernels a node has, children and all.
+/// The number of kernels of a node, children and all.
 fn kernels(work: &Work) -> Outcome<usize> {
     match work {
         Work::Plain(Command::Launch(_)) => Ok(1),

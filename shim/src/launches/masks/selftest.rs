@@ -28,7 +28,7 @@ const PAUSE: Nanos = Nanos::from_millis(100);
 
 /// The tries on a GPU.
 struct Tries {
-    /// How many told nothing.
+    /// The number that told nothing.
     in_vain: u32,
     /// There is none before this time.
     not_before: Nanos,

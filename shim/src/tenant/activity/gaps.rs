@@ -23,12 +23,8 @@ pub(super) fn ended(joined: &Joined, now: Nanos) {
     let activity = joined.activity();
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     PAUSES[count % KEPT].store(now.saturating_sub(activity.rested(now)).get(), Ordering::Relaxed);
-    match joined.settings.idle {
-        Idle::Fixed(linger) if count == 0 => activity.set_linger(linger),
-        Idle::Auto if count % (KEPT / 2) == KEPT / 2 - 1 => {
-            activity.set_linger(linger(PAUSES.each_ref().map(|pause| Nanos::new(pause.load(Ordering::Relaxed)))));
-        }
-        _ => {}
+    if joined.settings.idle == Idle::Auto && count % (KEPT / 2) == KEPT / 2 - 1 {
+        activity.set_linger(linger(PAUSES.each_ref().map(|pause| Nanos::new(pause.load(Ordering::Relaxed)))));
     }
 }
 
@@ -37,7 +33,7 @@ pub(super) fn count() -> usize {
     COUNT.load(Ordering::Relaxed)
 }
 
-/// How long a tenant with these pauses lingers: through nine of ten of the short ones, where half of all are short; else
+/// The time for which a tenant with these pauses lingers: through nine of ten of the short ones, where half of all are short; else
 /// not at all, as then work that follows soon is the next request.
 fn linger(mut pauses: [Nanos; KEPT]) -> Nanos {
     pauses.sort_unstable();

@@ -5,6 +5,8 @@ is, which reads where it runs: bare, and as a best-effort tenant with each value
 more SMs than so many (two make a TPC, and are given together), and none on others than the plain launch; `side` stands for
 those of one side of the L2, about half of all. A cooperative launch that fits on all SMs only may go without a mask.
 
+`missile run` has no `--sms` yet, and refuses it: until it has, only the bare runs end well.
+
 Counters of `missile top` whose names speak of masks are shown for each run. The exit code is 1 where a promise was not kept.
 """
 import argparse
